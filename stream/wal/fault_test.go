@@ -1,0 +1,362 @@
+package wal
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/internal/vfs"
+	"github.com/daybook-log/daybook/stream"
+)
+
+// script fails the operations of the kinds named, in that order, with the errors
+// beside them; operations of other kinds between them succeed.
+func script(steps ...any) func(vfs.Op) error {
+	return func(op vfs.Op) error {
+		if len(steps) > 0 && op.Kind == steps[0] {
+			err := steps[1].(error)
+			steps = steps[2:]
+			return err
+		}
+		return nil
+	}
+}
+
+// TestFailures says what an append returns when the file system fails it, and
+// whether the log goes on.
+func TestFailures(t *testing.T) {
+	tests := []struct {
+		name  string
+		steps []any
+		want  error
+	}{
+		{"the write fails", []any{"Write", syscall.EIO}, stream.ErrFailed},
+		{"the write finds no room", []any{"Write", syscall.ENOSPC}, stream.ErrFull},
+		{"the write exceeds a quota", []any{"Write", syscall.EDQUOT}, stream.ErrFull},
+		{"the write finds no room and cannot be cut off", []any{"Write", syscall.ENOSPC, "Truncate", syscall.EIO}, stream.ErrFailed},
+		{"the write finds no room and the cut is not synced", []any{"Write", syscall.ENOSPC, "Sync", syscall.EIO}, stream.ErrFailed},
+		{"the fsync fails", []any{"Sync", syscall.EIO}, stream.ErrFailed},
+		{"the fsync finds no room", []any{"Sync", syscall.ENOSPC}, stream.ErrFailed},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			l := mustOpen(t, mem, crashDir, Options{})
+			gen := newEventGen(1)
+			if err := l.Append(t.Context(), gen.batch(3)); err != nil {
+				t.Fatal(err)
+			}
+			mem.SetHook(script(test.steps...))
+			err := l.Append(t.Context(), gen.batch(3))
+			if !errors.Is(err, test.want) || !errors.Is(err, test.steps[1].(error)) {
+				t.Fatalf("Append = %v; want %v and the cause", err, test.want)
+			}
+			if end, _ := l.End(t.Context()); end.At(0) != 3 {
+				t.Fatalf("the end is %v after a failed append", end)
+			}
+			b := gen.batch(2)
+			err = l.Append(t.Context(), b)
+			if test.want == stream.ErrFull {
+				if err != nil || b.Base != 3 || l.Failed() != nil {
+					t.Fatalf("append with room again: at %d, %v; the log has failed: %v", b.Base, err, l.Failed())
+				}
+			} else if !errors.Is(err, stream.ErrFailed) || !errors.Is(l.Failed(), stream.ErrFailed) {
+				t.Fatalf("append to a failed log: %v; Failed: %v", err, l.Failed())
+			}
+			if got, err := readAll(t, l); err != nil || len(got) < 3 {
+				t.Fatalf("%d records can be read: %v", len(got), err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatalf("Close: %v", err)
+			}
+		})
+	}
+}
+
+// TestNoRoomForSegment: a segment that finds no room leaves nothing behind.
+func TestNoRoomForSegment(t *testing.T) {
+	for _, kind := range []string{"mark", "create", "header"} {
+		t.Run(kind, func(t *testing.T) {
+			mem := vfs.NewMem()
+			l := mustOpen(t, mem, crashDir, Options{SegmentBytes: 1})
+			gen := newEventGen(1)
+			if err := l.Append(t.Context(), gen.batch(1)); err != nil {
+				t.Fatal(err)
+			}
+			writes := map[string]int{"mark": 1, "header": 2}[kind]
+			mem.SetHook(func(op vfs.Op) error {
+				if op.Kind == "Write" {
+					if writes--; writes == 0 {
+						return &vfs.ShortWrite{N: 10, Err: syscall.ENOSPC}
+					}
+				} else if op.Kind == "Create" && kind == "create" {
+					return syscall.ENOSPC
+				}
+				return nil
+			})
+			if err := l.Append(t.Context(), gen.batch(1)); !errors.Is(err, stream.ErrFull) {
+				t.Fatalf("Append = %v; want ErrFull", err)
+			}
+			mem.SetHook(nil)
+			for want := int64(1); want < 4; want++ {
+				b := gen.batch(1)
+				if err := l.Append(t.Context(), b); err != nil || b.Base != want {
+					t.Fatalf("append with room again: at %d, %v", b.Base, err)
+				}
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if report, err := Check(mem, crashDir); err != nil || len(report.Findings) > 0 || report.Records != 4 {
+				t.Fatalf("Check: %+v, %v", report, err)
+			}
+		})
+	}
+}
+
+// TestCloseWithoutRoom: what is durable needs no room for the mark.
+func TestCloseWithoutRoom(t *testing.T) {
+	mem := vfs.NewMem()
+	l := mustOpen(t, mem, crashDir, Options{})
+	if err := l.Append(t.Context(), newEventGen(1).batch(1)); err != nil {
+		t.Fatal(err)
+	}
+	mem.SetHook(script("Write", syscall.ENOSPC))
+	if err := l.Close(); err != nil {
+		t.Fatalf("Close: %v", err)
+	}
+	if got, err := readAll(t, mustOpen(t, mem, crashDir, Options{})); err != nil || len(got) != 1 {
+		t.Fatalf("%d records after reopening, %v", len(got), err)
+	}
+}
+
+// TestOpenRefusals: Open says what is wrong with the folder.
+func TestOpenRefusals(t *testing.T) {
+	t.Run("in use", func(t *testing.T) {
+		dir := t.TempDir()
+		l := mustOpen(t, vfs.OS(), dir, Options{})
+		_, err := Open(vfs.OS(), dir, Options{}, quiet)
+		if !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), "in use") || !strings.Contains(err.Error(), dir) {
+			t.Errorf("a second Open: %v", err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		mustOpen(t, vfs.OS(), dir, Options{}).Close()
+	})
+	t.Run("read-only", func(t *testing.T) {
+		for _, kind := range []string{"Lock", "OpenAppend"} {
+			mem := vfs.NewMem()
+			mustOpen(t, mem, crashDir, Options{}).Close()
+			mem.SetHook(script(kind, fs.ErrPermission))
+			if _, err := Open(mem, crashDir, Options{}, quiet); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "cannot be written") {
+				t.Errorf("%s not permitted: %v", kind, err)
+			}
+			mem.SetHook(nil)
+			mustOpen(t, mem, crashDir, Options{}).Close() // the lock was released
+		}
+	})
+	t.Run("options", func(t *testing.T) {
+		for _, opts := range []Options{{SegmentBytes: -1}, {SegmentBytes: 2 << 30}, {MaxBatchBytes: 512 << 20}, {RetainBytes: -1}} {
+			if _, err := Open(vfs.NewMem(), crashDir, opts, quiet); err == nil {
+				t.Errorf("options %+v were taken", opts)
+			}
+		}
+	})
+}
+
+// TestTail says what Open makes of the end of a log that was not closed.
+func TestTail(t *testing.T) {
+	// Three groups of one, two and one frames; the last group begins at last,
+	// its two frames at last and second.
+	mem := vfs.NewMem()
+	l := mustOpen(t, mem, crashDir, Options{Now: clockAt(1)})
+	gen := newEventGen(1)
+	appendGroup := func(frames int) {
+		var g *group
+		for range frames {
+			it := item{batch: gen.batch(2), encoded: new([]byte)}
+			*it.encoded, it.payload = appendPayload(nil, it.batch.Data, it.batch.Ends)
+			g, _, _ = l.join(it)
+		}
+		if l.lead(g); g.err != nil {
+			t.Fatal(g.err)
+		}
+	}
+	appendGroup(1)
+	first := int(l.head.size)
+	appendGroup(1)
+	last := int(l.head.size)
+	appendGroup(2)
+	files := dump(t, mem, crashDir)
+	name := lastOf(files)
+	whole := files[name]
+	h, err := parseFrameHeader(whole[last:], int64(last))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := int(h.next())
+
+	edit := func(do func(p []byte) []byte) []byte { return do(bytes.Clone(whole)) }
+	zero := func(from, to int) []byte {
+		return edit(func(p []byte) []byte { clear(p[from:to]); return p })
+	}
+	tests := []struct {
+		name    string
+		content []byte
+		records int // left
+		damage  int // where Open refuses, or -1
+	}{
+		{"whole", whole, 8, -1},
+		{"cut in the last frame", whole[:len(whole)-1], 6, -1},
+		{"cut in a frame header", whole[:second+20], 6, -1},
+		{"cut behind a frame", whole[:second], 6, -1},
+		{"cut in the group's first frame", whole[:last+70], 4, -1},
+		{"zeros behind the end", append(bytes.Clone(whole), make([]byte, 5000)...), 8, -1},
+		{"noise behind the end", append(bytes.Clone(whole), newEventGen(9).batch(20).Data...), 8, -1},
+		{"the last group's second frame lost", zero(second, len(whole)), 6, -1},
+		{"the last group's first frame lost, the second kept", zero(last, second), 4, -1},
+		{"the last group's first payload torn", zero(last+100, second), 4, -1},
+		{"the last group lost", zero(last, len(whole)), 4, -1},
+		{"an earlier frame torn", zero(first+100, first+200), 0, first},
+		{"an earlier frame lost", zero(first, last), 0, first},
+		{"the first frame's header damaged", zero(segmentHeaderSize+4, segmentHeaderSize+5), 0, segmentHeaderSize},
+		{"the segment header damaged", zero(3, 4), 0, 0},
+		{"a frame of elsewhere", edit(func(p []byte) []byte { return append(p, p[last:]...) }), 8, -1},
+		{"only half a segment header", whole[:20], 0, -1},
+		{"nothing", nil, 0, -1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			mem := load(t, files, name, test.content)
+			var logged bytes.Buffer
+			l, err := Open(mem, crashDir, Options{}, slog.New(slog.NewTextHandler(&logged, nil)))
+			if test.damage >= 0 {
+				var damage *DamageError
+				if !errors.As(err, &damage) || damage.Offset != int64(test.damage) || damage.File != name {
+					t.Fatalf("Open: %v; want damage at %d", err, test.damage)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatalf("Open: %v", err)
+			}
+			got, err := readAll(t, l)
+			if err != nil || len(got) != test.records {
+				t.Errorf("%d records are left, %v; want %d", len(got), err, test.records)
+			}
+			cut := int64(len(test.content)) != l.head.size
+			if cut != strings.Contains(logged.String(), "cut off") && len(test.content) > 0 {
+				t.Errorf("%d of %d bytes are left; logged was %q", l.head.size, len(test.content), logged.String())
+			}
+			if err := l.Append(t.Context(), gen.batch(1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if report, err := Check(mem, crashDir); err != nil || len(report.Findings) > 0 || report.Records != int64(test.records)+1 {
+				t.Errorf("Check after repair: %+v, %v", report, err)
+			}
+		})
+	}
+}
+
+// TestSealedSegments: in a segment that another follows nothing may be missing.
+func TestSealedSegments(t *testing.T) {
+	mem := vfs.NewMem()
+	l := mustOpen(t, mem, crashDir, Options{SegmentBytes: 1})
+	for range 3 {
+		if err := l.Append(t.Context(), newEventGen(1).batch(2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Close()
+	files := dump(t, mem, crashDir)
+	middle := segmentPath(crashDir, 2)
+	for name, content := range map[string][]byte{
+		"no mark":       files[middle][:len(files[middle])-frameHeaderSize],
+		"cut short":     files[middle][:100],
+		"empty":         nil,
+		"other segment": files[segmentPath(crashDir, 0)],
+	} {
+		if _, err := Open(load(t, files, middle, content), crashDir, Options{}, quiet); !errors.As(err, new(*DamageError)) || !strings.Contains(err.Error(), middle) {
+			t.Errorf("%s: Open: %v", name, err)
+		}
+		if report, err := Check(load(t, files, middle, content), crashDir); err != nil || len(report.Findings) == 0 {
+			t.Errorf("%s: Check: %+v, %v", name, report, err)
+		}
+	}
+	missing := load(t, files, "", nil)
+	if err := missing.Remove(middle); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(missing, crashDir, Options{}, quiet); !errors.As(err, new(*DamageError)) {
+		t.Errorf("a segment is missing; Open: %v", err)
+	}
+	if report, err := Check(missing, crashDir); err != nil || len(report.Findings) == 0 {
+		t.Errorf("a segment is missing; Check: %+v, %v", report, err)
+	}
+}
+
+// TestDamageMetWhileReading: a reader hands out what lies before the damage, then
+// stays at it.
+func TestDamageMetWhileReading(t *testing.T) {
+	mem := vfs.NewMem()
+	l := mustOpen(t, mem, crashDir, Options{SegmentBytes: 1500})
+	gen := newEventGen(1)
+	var second int64
+	for i := range 12 {
+		if i == 1 {
+			second = l.head.size
+		}
+		if err := l.Append(t.Context(), gen.batch(1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.Close()
+	files := dump(t, mem, crashDir)
+	first := segmentPath(crashDir, 0)
+	content := bytes.Clone(files[first])
+	content[second+frameHeaderSize+5] ^= 1
+	l = mustOpen(t, load(t, files, first, content), crashDir, Options{})
+	defer l.Close()
+	r, err := l.Reader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if b, err := r.Next(t.Context()); err != nil || b.Base != 0 {
+		t.Fatalf("the first record: %v", err)
+	}
+	for range 2 {
+		_, err := r.Next(t.Context())
+		var damage *DamageError
+		if !errors.As(err, &damage) || damage.Offset != second || damage.File != first {
+			t.Fatalf("the second record: %v", err)
+		}
+	}
+	// Records behind it are read by who asks for them.
+	r2, err := l.Reader(event.Positions{2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r2.Close()
+	if b, err := r2.Next(t.Context()); err != nil || b.Base != 2 {
+		t.Fatalf("the third record: %v", err)
+	}
+}
+
+// TestReaderBeyondTheEnd: whoever has read more than there is must be told.
+func TestReaderBeyondTheEnd(t *testing.T) {
+	l := mustOpen(t, vfs.NewMem(), crashDir, Options{})
+	defer l.Close()
+	if _, err := l.Reader(event.Positions{1}); err == nil {
+		t.Error("a reader from offset 1 of an empty log was given")
+	}
+}
