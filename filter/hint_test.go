@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"testing"
+	"time"
 )
 
 func TestTimeRange(t *testing.T) {
@@ -36,6 +37,27 @@ func TestTimeRange(t *testing.T) {
 		}
 		if from, to := TimeRange(x); from != tt.from || to != tt.to {
 			t.Errorf("%s: %d to %d, want %d to %d", tt.query, from, to, tt.from, tt.to)
+		}
+	}
+}
+
+func TestSpan(t *testing.T) {
+	now := time.Unix(0, at("2026-11-24T12:00:00Z"))
+	for _, tt := range []struct{ text, from, to string }{
+		{"2026-11", "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"},
+		{"2026-11-24", "2026-11-24T00:00:00Z", "2026-11-25T00:00:00Z"},
+		{"2026-11-24T10:30+01:00", "2026-11-24T09:30:00Z", "2026-11-24T09:31:00Z"},
+		{"1795514400000", "2026-11-24T10:00:00Z", "2026-11-24T10:00:00.001Z"},
+		{"-1h", "2026-11-24T11:00:00Z", "2026-11-24T11:00:00.000000001Z"},
+		{"now", "2026-11-24T12:00:00Z", "2026-11-24T12:00:00.000000001Z"},
+	} {
+		if from, to, err := Span(tt.text, now); err != nil || from != at(tt.from) || to != at(tt.to) {
+			t.Errorf("%s: %d to %d (%v), want %d to %d", tt.text, from, to, err, at(tt.from), at(tt.to))
+		}
+	}
+	for _, text := range []string{"", "*", "yesterday", "2026-11-01..2026-11-02", ">=2026", "2026-13", "1600", `"2026"`, "2026 or *"} {
+		if from, to, err := Span(text, now); err == nil {
+			t.Errorf("%q is taken for %d to %d", text, from, to)
 		}
 	}
 }

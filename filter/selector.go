@@ -286,7 +286,7 @@ func nearestField(name string) string {
 	best, bestCost := "", max(1, len(name)/3)+1
 	names := selectorNames()
 	for _, n := range names {
-		if cost := editDistance(name, n); cost < bestCost {
+		if cost := event.EditDistance(name, n, bestCost-1); cost < bestCost {
 			best, bestCost = n, cost
 		}
 	}
@@ -299,26 +299,6 @@ func nearestField(name string) string {
 		}
 	}
 	return ""
-}
-
-// editDistance is the Levenshtein distance between the bytes of a and b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = min(diagonal, row[j], row[j+1]) + 1
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }
 
 // exampleSelector and exampleValue make the examples in error messages.

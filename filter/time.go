@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -58,6 +59,18 @@ func parseMoment(l *literal, now time.Time, inRange bool) (lo, hi int64, f *faul
 		return 0, 0, l.fault("this lies outside the years 1678 to 2261, which are what a timestamp can hold")
 	}
 	return from.UnixNano(), to.Add(-1).UnixNano(), nil
+}
+
+// Span returns the span [from, to), in ns since the Unix epoch, that text means
+// where the language takes a time, relative ones counted from now: 2026-11 is
+// all of November, -15m a single nanosecond. The error's text is a reason, as in
+// a [SyntaxError].
+func Span(text string, now time.Time) (from, to int64, err error) {
+	from, to, f := parseMoment(&literal{text: text, raw: text}, now, true)
+	if f != nil {
+		return 0, 0, errors.New(f.reason)
+	}
+	return from, to + 1, nil
 }
 
 // parseAbsolute returns the span [from, to) that a written time means.

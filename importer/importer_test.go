@@ -214,6 +214,8 @@ func TestAssignedTime(t *testing.T) {
 		`{"auditID":"1","stage":"Panic","stageTimestamp":"soon"}`:              true,
 		`{"auditID":"1","stage":"Panic","stageTimestamp":"2026-03-01T00:00Z"}`: true,
 		`{"auditID":"1","stage":"Panic","timestamp":1772352000}`:               false,
+		`{"auditID":"1","stage":"Panic","timestamp":"0001-01-01T00:00:00Z"}`:   true,
+		`{"auditID":"1","stage":"Panic","timestamp":"9999-12-31T23:59:59Z"}`:   true,
 	} {
 		items := importAll(t, Auto, "f", []byte(record))
 		if got := bytes.Contains(items[0].Event, []byte(`"labels":{"stage":"Panic","timestamp":"assigned"}`)); got != want {

@@ -24,7 +24,9 @@ var layouts = []string{
 }
 
 // timeAt is the first of the paths that holds a time, as RFC 3339 in UTC. A
-// number is a Unix time; its size tells seconds, ms, µs and ns apart.
+// number is a Unix time; its size tells seconds, ms, µs and ns apart. A time
+// that an event cannot hold, such as the 0001-01-01 by which programs mean none,
+// is none.
 func timeAt(paths ...string) rule {
 	rules := make([]rule, len(paths))
 	for i, p := range paths {
@@ -32,7 +34,7 @@ func timeAt(paths ...string) rule {
 	}
 	return rule{doc: at(paths...).doc, get: func(t *tree) string {
 		for _, r := range rules {
-			if when, ok := parseTime(r.get(t)); ok {
+			if when, ok := parseTime(r.get(t)); ok && when.Year() > 1677 && when.Year() < 2262 {
 				return when.UTC().Format(time.RFC3339Nano)
 			}
 		}
