@@ -1,0 +1,141 @@
+package settings
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Size is a number of bytes, written 64MiB, 4GiB, 500kB or 1048576.
+type Size int64
+
+var units = []struct {
+	name  string
+	bytes int64
+}{
+	{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
+	{"GB", 1e9}, {"MB", 1e6}, {"kB", 1e3}, {"B", 1},
+}
+
+// Set implements pflag.Value.
+func (s *Size) Set(v string) error {
+	num, unit := v, int64(1)
+	for _, u := range units {
+		if n, ok := strings.CutSuffix(v, u.name); ok {
+			num, unit = strings.TrimSpace(n), u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseInt(num, 10, 64)
+	if err != nil || n < 0 || n > (1<<62)/unit {
+		return fmt.Errorf("not a size; write a whole number of bytes or 512KiB, 64MiB, 4GiB")
+	}
+	*s = Size(n * unit)
+	return nil
+}
+
+// String writes the size in the largest binary unit that divides it.
+func (s Size) String() string {
+	for _, u := range units[:3] {
+		if s != 0 && int64(s)%u.bytes == 0 {
+			return strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// Type implements pflag.Value.
+func (s *Size) Type() string { return "size" }
+
+// Duration is a length of time, written 30s, 15m, 36h or 7d.
+type Duration time.Duration
+
+const day = 24 * time.Hour
+
+// Set implements pflag.Value.
+func (d *Duration) Set(v string) error {
+	if n, ok := strings.CutSuffix(v, "d"); ok {
+		if days, err := strconv.ParseUint(n, 10, 16); err == nil {
+			*d = Duration(time.Duration(days) * day)
+			return nil
+		}
+	}
+	if v == "0" {
+		*d = 0
+		return nil
+	}
+	t, err := time.ParseDuration(v)
+	if err != nil || t < 0 {
+		return fmt.Errorf("not a length of time; write 30s, 15m, 36h or 7d")
+	}
+	*d = Duration(t)
+	return nil
+}
+
+// String writes whole days as 7d and anything else as Go does.
+func (d Duration) String() string {
+	t := time.Duration(d)
+	switch {
+	case t == 0:
+		return "0"
+	case t%day == 0:
+		return strconv.Itoa(int(t/day)) + "d"
+	}
+	s := t.String()
+	s = strings.TrimSuffix(s, "0s")
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	if s == "" || !strings.ContainsAny(s[len(s)-1:], "smh") {
+		return t.String()
+	}
+	return s
+}
+
+// Type implements pflag.Value.
+func (d *Duration) Type() string { return "duration" }
+
+type text string
+
+func (t *text) Set(v string) error {
+	if v == "" {
+		return fmt.Errorf("must not be empty")
+	}
+	*t = text(v)
+	return nil
+}
+func (t *text) String() string { return string(*t) }
+func (t *text) Type() string   { return "string" }
+
+type count int
+
+func (c *count) Set(v string) error {
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 0 {
+		return fmt.Errorf("not a number; write a whole number, 0 or more")
+	}
+	*c = count(n)
+	return nil
+}
+func (c *count) String() string { return strconv.Itoa(int(*c)) }
+func (c *count) Type() string   { return "number" }
+
+// oneOf is a text that must be one of a few.
+type oneOf struct {
+	value   *string
+	options []string
+}
+
+func choice(value *string, options ...string) *oneOf { return &oneOf{value, options} }
+
+func (o *oneOf) Set(v string) error {
+	if !slices.Contains(o.options, v) {
+		return fmt.Errorf("must be one of %s", strings.Join(o.options, ", "))
+	}
+	*o.value = v
+	return nil
+}
+func (o *oneOf) String() string { return *o.value }
+func (o *oneOf) Type() string   { return "string" }
