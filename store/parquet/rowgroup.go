@@ -1,0 +1,342 @@
+package parquet
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/parquet-go/parquet-go/bloom"
+	"github.com/parquet-go/parquet-go/bloom/xxhash"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/store/column"
+)
+
+// Rows returns the number of rows.
+func (g *RowGroup) Rows() int { return g.rows }
+
+// IntRange returns the least and greatest value of a time or integer field.
+func (g *RowGroup) IntRange(f event.Field) (lo, hi int64) {
+	c := g.chunks[f]
+	return c.lo, c.hi
+}
+
+// Has reports whether any row has the text field f.
+func (g *RowGroup) Has(f event.Field) bool {
+	c := g.chunks[f]
+	return c != nil && c.nulls < c.rows
+}
+
+// MayContain reports whether some row may have the value v in text field f, by
+// the column's statistics and bloom filter; true when neither can tell. The value
+// "" stands for absent.
+func (g *RowGroup) MayContain(f event.Field, v string) (bool, error) {
+	c := g.chunks[f]
+	switch {
+	case v == "":
+		return c == nil || c.nulls > 0, nil
+	case !g.Has(f):
+		return false, nil
+	case c.bounded && (v < c.min || v > c.max):
+		return false, nil
+	case c.bloom.size == 0:
+		return true, nil
+	}
+	maybe := [1]bool{true}
+	err := g.checkBloom(c, []uint64{xxhash.Sum64(bytesOf(v))}, maybe[:])
+	return maybe[0], err
+}
+
+// fewHashes is up to how many values are looked up in a bloom filter by reading
+// their blocks only.
+const fewHashes = 16
+
+// checkBloom sets maybe[i] to false for every hash that is not in the bloom
+// filter of c. The first time, the filter is read and its checksum checked;
+// after that a few hashes cost a read of 32 bytes each.
+func (g *RowGroup) checkBloom(c *chunk, hashes []uint64, maybe []bool) error {
+	f := g.file
+	s := f.cache.scratch.Get().(*scratch)
+	defer f.cache.scratch.Put(s)
+	few := len(hashes) <= fewHashes && c.bloomChecked.Load()
+	b, err := f.bloomBytes(c, s, few)
+	if err != nil {
+		return err
+	}
+	size, head, err := bloomHeader(b)
+	if err != nil || int64(head)+size != c.bloom.size {
+		return f.damaged(c.bloom.off, "bloom filter is not one that was written")
+	}
+	blocks := uint64(size / bloom.BlockSize)
+	var block [bloom.BlockSize]byte
+	for i, h := range hashes {
+		at := int64(head) + int64((h>>32)*blocks>>32)*bloom.BlockSize
+		if !few {
+			copy(block[:], b[at:])
+		} else if err := f.readAt(block[:], c.bloom.off+at); err != nil {
+			return err
+		}
+		maybe[i] = maybe[i] && bloom.MakeSplitBlockFilter(block[:]).Check(h)
+	}
+	c.bloomChecked.Store(true)
+	return nil
+}
+
+// bloomBytes reads the bloom filter of c, or if few its header only.
+func (f *File) bloomBytes(c *chunk, s *scratch, few bool) ([]byte, error) {
+	if few {
+		s.in = resize(s.in, int(min(c.bloom.size, maxBloomHeader)))
+		return s.in, f.readAt(s.in, c.bloom.off)
+	}
+	b, err := f.readSection(c.bloom, s.in)
+	if err == nil {
+		s.in = b
+	}
+	return b, err
+}
+
+// Dict returns the dictionary of a text field's column, without reading its
+// rows; nil when the column is not coded throughout.
+func (g *RowGroup) Dict(f event.Field) (*column.Strings, error) {
+	c := g.chunks[f]
+	if c == nil || c.enc != format.RLEDictionary {
+		return nil, nil
+	}
+	s := g.file.cache.scratch.Get().(*scratch)
+	defer g.file.cache.scratch.Put(s)
+	return g.dict(c, s)
+}
+
+// Text returns the whole column of a text field.
+func (g *RowGroup) Text(ctx context.Context, f event.Field) (*column.Text, error) {
+	t := &column.Text{Rows: g.rows}
+	if !g.Has(f) {
+		return t, nil
+	}
+	c := g.chunks[f]
+	s := g.file.cache.scratch.Get().(*scratch)
+	defer g.file.cache.scratch.Put(s)
+	if c.enc != format.RLEDictionary {
+		return t, g.readStrings(ctx, c, &t.Plain, s)
+	}
+	var err error
+	if t.Dict, err = g.dict(c, s); err != nil || c.constant(t.Dict) {
+		return t, err
+	}
+	t.Codes = make([]uint32, g.rows)
+	return t, g.readCodes(ctx, c, t.Codes, t.Dict.Len(), s)
+}
+
+// constant reports whether every row of c is the one string of its dictionary.
+func (c *chunk) constant(dict *column.Strings) bool { return c.nulls == 0 && dict.Len() == 1 }
+
+// readCodes reads all codes of c, the dictionary of which has n strings.
+func (g *RowGroup) readCodes(ctx context.Context, c *chunk, dst []uint32, n int, s *scratch) error {
+	return g.eachPage(ctx, c, s, func(first, rows int, raw []byte) bool {
+		out := dst[first : first+rows]
+		levels, values, ok := splitLevels(raw)
+		if !ok {
+			return false
+		}
+		if allPresent(levels, rows) {
+			return decodeCodes(out, values, n)
+		}
+		present, ok := countLevels(levels, rows)
+		s.codes = resize(s.codes, present)
+		if !ok || !decodeCodes(s.codes, values, n) {
+			return false
+		}
+		spread(out, s.codes, levels)
+		return true
+	})
+}
+
+// readStrings reads all strings of c.
+func (g *RowGroup) readStrings(ctx context.Context, c *chunk, dst *column.Strings, s *scratch) error {
+	dst.Ends = make([]uint32, 0, c.rows)
+	dst.Data = make([]byte, 0, min(c.raw, 16*(c.end-c.dataOff)))
+	return g.eachPage(ctx, c, s, func(_, rows int, raw []byte) bool {
+		levels, values, ok := splitLevels(raw)
+		if !ok {
+			return false
+		}
+		s.ints = resize(s.ints, rows)
+		if allPresent(levels, rows) {
+			return decodeStrings(dst, values, rows, rows, nil, s.ints)
+		}
+		s.levels = resize(s.levels, rows)
+		present, ok := decodeLevels(s.levels, levels)
+		return ok && decodeStrings(dst, values, rows, present, s.levels, s.ints)
+	})
+}
+
+// Ints returns the whole column of a time or integer field.
+func (g *RowGroup) Ints(ctx context.Context, f event.Field) ([]int64, error) {
+	c := g.chunks[f]
+	if f.IsText() || f == event.EventID {
+		return nil, fmt.Errorf("parquet: %s is no integer", f)
+	}
+	vs := make([]int64, g.rows)
+	if c.lo == c.hi {
+		for i := range vs {
+			vs[i] = c.lo
+		}
+		return vs, nil
+	}
+	s := g.file.cache.scratch.Get().(*scratch)
+	defer g.file.cache.scratch.Put(s)
+	return vs, g.readInts(ctx, c, vs, s)
+}
+
+func (g *RowGroup) readInts(ctx context.Context, c *chunk, vs []int64, s *scratch) error {
+	return g.eachPage(ctx, c, s, func(first, rows int, raw []byte) bool {
+		return c.decodeInts(vs[first:first+rows], rows, raw)
+	})
+}
+
+// decodeInts reads the first len(dst) of the n integers of a page of c.
+func (c *chunk) decodeInts(dst []int64, n int, raw []byte) bool {
+	rest, ok := decodeDelta(dst, n, raw)
+	if c.field == event.Partition {
+		for i, v := range dst {
+			dst[i] = int64(int32(v))
+		}
+	}
+	return ok && (len(rest) == 0 || len(dst) < n)
+}
+
+// IDs returns the whole column of identities.
+func (g *RowGroup) IDs(ctx context.Context) ([]event.ID, error) {
+	s := g.file.cache.scratch.Get().(*scratch)
+	defer g.file.cache.scratch.Put(s)
+	ids := make([]event.ID, g.rows)
+	return ids, g.readIDs(ctx, ids, s)
+}
+
+func (g *RowGroup) readIDs(ctx context.Context, ids []event.ID, s *scratch) error {
+	return g.eachPage(ctx, g.chunks[event.EventID], s, func(first, rows int, raw []byte) bool {
+		return decodeIDs(ids[first:first+rows], raw, s)
+	})
+}
+
+// All returns every row with every field, for compaction. It bypasses the cache.
+func (g *RowGroup) All(ctx context.Context) (*column.Rows, error) {
+	r := &column.Rows{N: g.rows}
+	var err error
+	if r.IDs, err = g.IDs(ctx); err != nil {
+		return nil, err
+	}
+	for _, c := range []struct {
+		f  event.Field
+		vs *[]int64
+	}{{event.Timestamp, &r.Timestamps}, {event.ReceivedAt, &r.ReceivedAt}, {event.Offset, &r.Offsets}} {
+		if *c.vs, err = g.Ints(ctx, c.f); err != nil {
+			return nil, err
+		}
+	}
+	if lo, hi := g.IntRange(event.Partition); lo != 0 || hi != 0 {
+		ps, err := g.Ints(ctx, event.Partition)
+		if err != nil {
+			return nil, err
+		}
+		r.Partitions = make([]int32, len(ps))
+		for i, p := range ps {
+			r.Partitions[i] = int32(p)
+		}
+	}
+	for f := event.UserID; f <= event.Metadata; f++ {
+		if !g.Has(f) {
+			continue
+		}
+		t, err := g.Text(ctx, f)
+		if err != nil {
+			return nil, err
+		}
+		r.Text[f] = *t
+	}
+	return r, nil
+}
+
+// Verify reads everything and checks every checksum and length.
+func (f *File) Verify(ctx context.Context) error {
+	if _, err := f.readTail(); err != nil {
+		return err
+	}
+	s := new(scratch)
+	for _, g := range f.groups {
+		for _, c := range g.chunks {
+			if c == nil {
+				continue
+			}
+			if err := g.verify(ctx, c, s); err != nil {
+				return err
+			}
+			for _, part := range []section{c.columnIndex, c.bloom} {
+				if _, err := f.readSection(part, nil); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// verify reads and decodes every page of c.
+func (g *RowGroup) verify(ctx context.Context, c *chunk, s *scratch) error {
+	switch c.enc {
+	case format.DeltaByteArray:
+		return g.readIDs(ctx, make([]event.ID, c.rows), s)
+	case format.DeltaBinaryPacked:
+		return g.readInts(ctx, c, make([]int64, c.rows), s)
+	case format.DeltaLengthByteArray:
+		return g.readStrings(ctx, c, new(column.Strings), s)
+	case format.RLEDictionary:
+		d, err := g.dict(c, s)
+		if err != nil {
+			return err
+		}
+		return g.readCodes(ctx, c, make([]uint32, c.rows), d.Len(), s)
+	}
+	return g.eachPage(ctx, c, s, func(_, rows int, raw []byte) bool { // no row has a value
+		levels, values, ok := splitLevels(raw)
+		s.levels = resize(s.levels, rows)
+		present, same := decodeLevels(s.levels, levels)
+		return ok && same && present == 0 && len(values) == 0
+	})
+}
+
+// FindIDs looks identities up: rows[i] is the row of ids[i], or -1. Bloom
+// filter and page index decide which pages are read, each at most once.
+func (g *RowGroup) FindIDs(ctx context.Context, ids []event.ID, rows []int) error {
+	c := g.chunks[event.EventID]
+	var wanted []int // numbers of ids that may be here
+	var hashes []uint64
+	for i := range ids {
+		rows[i] = -1
+		if v := stringOf(ids[i][:]); v >= c.min && v <= c.max {
+			wanted = append(wanted, i)
+			hashes = append(hashes, xxhash.Sum64(ids[i][:]))
+		}
+	}
+	if len(wanted) == 0 {
+		return nil
+	}
+	if c.bloom.size > 0 {
+		maybe := slices.Repeat([]bool{true}, len(wanted))
+		if err := g.checkBloom(c, hashes, maybe); err != nil {
+			return err
+		}
+		n := 0
+		for i, w := range wanted {
+			if maybe[i] {
+				wanted[n] = w
+				n++
+			}
+		}
+		if wanted = wanted[:n]; n == 0 {
+			return nil
+		}
+	}
+	return g.scanIDs(ctx, c, ids, rows, wanted)
+}
