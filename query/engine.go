@@ -1,0 +1,221 @@
+package query
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/store"
+)
+
+// Store is what a query needs of the store.
+type Store interface {
+	Scan(ctx context.Context, q store.Scan, yield func(*event.Event) bool) error
+	Count(ctx context.Context, q store.Count) (*store.Counts, error)
+	Get(ctx context.Context, id event.ID) (*event.Event, error)
+	Visible() event.Positions
+	Wait(ctx context.Context, pos event.Positions) error
+}
+
+// Stream is what a query needs of the stream: to know what the store must have
+// reached.
+type Stream interface {
+	End(ctx context.Context) (event.Positions, error)
+}
+
+// Options says what an [Engine] works on and how much it may do at once.
+type Options struct {
+	Store  Store
+	Stream Stream
+
+	// Timeout is how long a search, count or get may take, waiting included.
+	// An export may wait as long to begin. 0: 30 s.
+	Timeout time.Duration
+	// Concurrency is how many searches, counts and gets run at once; 0: 16.
+	// Half as many exports, at least one, run besides.
+	Concurrency int
+	// Heartbeat is how often a tail that has nothing to say shows that it is
+	// alive; 0: 15 s.
+	Heartbeat time.Duration
+}
+
+// patience is how long a query waits for a slot before it is refused. It is long
+// enough for a burst of short queries to pass and short enough for a person.
+const patience = 5 * time.Second
+
+// Engine runs queries. It is safe for concurrent use and needs no closing:
+// what it starts ends with the last call that needed it.
+type Engine struct {
+	store     Store
+	stream    Stream
+	timeout   time.Duration
+	heartbeat time.Duration
+
+	queries *gate // searches, counts, gets
+	exports *gate
+	looks   *gate // tails that look at new rows
+	watch   *watch
+
+	busy     atomic.Int64 // queries refused for want of a slot
+	behind   atomic.Int64 // queries for which the store was too late
+	timeouts atomic.Int64
+}
+
+// New returns an engine.
+func New(o Options) *Engine {
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+	}
+	if o.Concurrency == 0 {
+		o.Concurrency = 16
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 15 * time.Second
+	}
+	return &Engine{
+		store:     o.Store,
+		stream:    o.Stream,
+		timeout:   o.Timeout,
+		heartbeat: o.Heartbeat,
+		queries:   newGate(o.Concurrency),
+		exports:   newGate(max(1, o.Concurrency/2)),
+		looks:     newGate(runtime.GOMAXPROCS(0)),
+		watch:     newWatch(o.Store),
+	}
+}
+
+// Stats says what an engine is doing and has refused since it was made.
+type Stats struct {
+	Queries int // searches, counts and gets that hold a slot
+	Exports int // exports that run
+	Tails   int // tails that are open
+
+	Busy     int64 // queries refused with ErrBusy
+	Behind   int64 // queries refused with a BehindError
+	Timeouts int64 // queries ended by ErrTimeout
+}
+
+// Stats returns the figures of now.
+func (e *Engine) Stats() Stats {
+	return Stats{
+		Queries:  e.queries.taken(),
+		Exports:  e.exports.taken(),
+		Tails:    e.watch.followers(),
+		Busy:     e.busy.Load(),
+		Behind:   e.behind.Load(),
+		Timeouts: e.timeouts.Load(),
+	}
+}
+
+// Get returns one event, or store.ErrNotFound.
+func (e *Engine) Get(ctx context.Context, id event.ID, fresh Fresh) (ev *event.Event, err error) {
+	err = e.run(ctx, fresh, func(ctx context.Context) error {
+		ev, err = e.store.Get(ctx, id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return ev, nil
+}
+
+// Fresh says how new the events must be that a query looks at. The zero Fresh is
+// what nearly everyone wants: everything acknowledged before the query came.
+type Fresh struct {
+	// After is what must be visible besides what the stream held when the query
+	// came: the position after a receipt's, where the query's stream may not
+	// know of that event yet.
+	After event.Positions
+	// Wait bounds how long the store may take; nil: as long as the query may.
+	// Zero takes what is there and promises nothing.
+	Wait *time.Duration
+}
+
+// run admits a query, gives it its time, and waits until it can be answered.
+func (e *Engine) run(ctx context.Context, fresh Fresh, query func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, e.timeout, ErrTimeout)
+	defer cancel()
+	if err := e.catchUp(ctx, fresh); err != nil {
+		return err
+	}
+	if err := e.enter(ctx, e.queries); err != nil {
+		return err
+	}
+	defer e.queries.leave()
+	err := outcome(ctx, query(ctx))
+	if errors.Is(err, ErrTimeout) {
+		e.timeouts.Add(1)
+	}
+	return err
+}
+
+// enter takes a slot of g, or gives up with ErrBusy.
+func (e *Engine) enter(ctx context.Context, g *gate) error {
+	waiting, cancel := context.WithTimeoutCause(ctx, patience, ErrBusy)
+	defer cancel()
+	if g.enter(waiting) == nil {
+		return nil
+	}
+	if cause := context.Cause(waiting); errors.Is(cause, ErrBusy) || errors.Is(cause, ErrTimeout) {
+		e.busy.Add(1)
+		return ErrBusy
+	}
+	return ctx.Err()
+}
+
+// catchUp waits until the store has what the query must see. It holds no slot,
+// so that a store that is late does not make queries that need not wait late.
+func (e *Engine) catchUp(ctx context.Context, fresh Fresh) error {
+	if fresh.Wait != nil && *fresh.Wait <= 0 {
+		return nil
+	}
+	began := time.Now()
+	if fresh.Wait != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, *fresh.Wait, ErrTimeout)
+		defer cancel()
+	}
+	want, err := e.stream.End(ctx)
+	if err != nil {
+		return err
+	}
+	want = want.Clone()
+	for p, offset := range fresh.After {
+		want = want.Advance(int32(p), offset)
+	}
+	if e.store.Visible().Covers(want) {
+		return nil
+	}
+	err = outcome(ctx, e.store.Wait(ctx, want))
+	if errors.Is(err, ErrTimeout) {
+		e.behind.Add(1)
+		waited := time.Since(began).Round(time.Millisecond)
+		return &BehindError{Want: want, Have: e.store.Visible().Clone(), Waited: waited}
+	}
+	return err
+}
+
+// gate is a number of slots.
+type gate struct{ slots chan struct{} }
+
+func newGate(n int) *gate { return &gate{make(chan struct{}, n)} }
+
+func (g *gate) enter(ctx context.Context) error {
+	select {
+	case g.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case g.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *gate) leave()     { <-g.slots }
+func (g *gate) taken() int { return len(g.slots) }

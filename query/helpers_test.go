@@ -1,0 +1,102 @@
+package query_test
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/query"
+	"github.com/daybook-log/daybook/query/querytest"
+)
+
+// epoch is when the tests' events begin.
+var epoch = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// numbered returns event n: one a second, users and actions going round.
+func numbered(n int) event.Event {
+	var id event.ID
+	binary.BigEndian.PutUint64(id[8:], uint64(n)+1)
+	at := epoch.Add(time.Duration(n) * time.Second)
+	return event.Event{
+		ID: id, Timestamp: at.UnixNano(), ReceivedAt: at.UnixNano(),
+		UserID: fmt.Sprintf("user-%d", n%3), Action: fmt.Sprintf("document.%s", []string{"read", "update"}[n%2]),
+		Resource: fmt.Sprintf("document/%d", n), TenantID: "default", Outcome: "success", Operation: "other", UserType: "user",
+	}
+}
+
+// run returns events from ≤ n < to.
+func run(from, to int) []event.Event {
+	var events []event.Event
+	for n := from; n < to; n++ {
+		events = append(events, numbered(n))
+	}
+	return events
+}
+
+func newEngine(mem *querytest.Mem) *query.Engine {
+	return query.New(query.Options{Store: mem, Stream: mem})
+}
+
+// params reads a query string.
+func params(t *testing.T, queryString string) *query.Params {
+	t.Helper()
+	values, err := url.ParseQuery(queryString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return query.NewParams(values)
+}
+
+func parseSearch(t *testing.T, queryString string) *query.Search {
+	t.Helper()
+	p := params(t, queryString)
+	s := p.Search(epoch.Add(time.Hour))
+	if err := p.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// page runs a search and returns its events' resources and the next cursor.
+func page(t *testing.T, e *query.Engine, queryString string) (resources []string, next string) {
+	t.Helper()
+	next, err := e.Search(t.Context(), parseSearch(t, queryString), func(ev *event.Event) bool {
+		resources = append(resources, ev.Resource)
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resources, next
+}
+
+// pages follows the cursors to the end, calling between before each further page.
+func pages(t *testing.T, e *query.Engine, queryString string, between func()) []string {
+	t.Helper()
+	all, next := page(t, e, queryString)
+	for next != "" {
+		between()
+		var more []string
+		more, next = page(t, e, queryString+"&cursor="+next)
+		all = append(all, more...)
+	}
+	return all
+}
+
+func resourcesOf(events []event.Event) []string {
+	var rs []string
+	for i := range events {
+		rs = append(rs, events[i].Resource)
+	}
+	return rs
+}
+
+func reversed(s []string) []string {
+	s = slices.Clone(s)
+	slices.Reverse(s)
+	return s
+}
