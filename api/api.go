@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/daybook-log/daybook/internal/problem"
+	"github.com/daybook-log/daybook/query"
+)
+
+// Options says what an [API] serves.
+type Options struct {
+	Query  *query.Engine // required
+	Logger *slog.Logger  // required; contents of events are never logged
+
+	// Ingest answers POST /v1/events; nil: this server takes no events.
+	Ingest http.Handler
+
+	// Ready returns what must be in order before the server can do its work,
+	// for /readyz; nil: nothing. It must answer at once.
+	Ready func(context.Context) []Check
+
+	// Figures is where /metrics reads what the stages count, each function once
+	// per scrape. The API's own and the queries' are there without it.
+	Figures []func() []Figure
+
+	// LocalOnly refuses requests whose Host is not this machine. A server without
+	// keys sets it: a page of a foreign site could otherwise reach it by a name
+	// that it lets point to 127.0.0.1 (DNS rebinding).
+	LocalOnly bool
+
+	// StallTimeout is how long a client may take none of what it is sent before
+	// it is given up; 0: 2 min. A slow client is not a stalled one.
+	StallTimeout time.Duration
+}
+
+// API is the handler of every endpoint. It is safe for concurrent use.
+type API struct {
+	query   *query.Engine
+	log     *slog.Logger
+	ingest  http.Handler
+	ready   func(context.Context) []Check
+	guard   guard
+	mux     *http.ServeMux
+	routes  []route
+	metrics *metrics
+	buffers sync.Pool // of *[]byte
+
+	closing context.Context // ends when Close is called
+	Close   func()          // ends the tails, so that a server can shut down
+}
+
+// route is one endpoint. Pattern is http.ServeMux's.
+type route struct {
+	pattern string
+	handle  func(http.ResponseWriter, *http.Request)
+}
+
+// New returns the handler.
+func New(o Options) *API {
+	a := &API{query: o.Query, log: o.Logger, ingest: o.Ingest, ready: o.Ready, mux: http.NewServeMux()}
+	a.closing, a.Close = context.WithCancel(context.Background())
+	a.buffers.New = func() any { return new([]byte) }
+	a.routes = []route{
+		{"GET /v1/events", a.search},
+		{"GET /v1/events/{event_id}", a.get},
+		{"GET /v1/events/tail", a.tail},
+		{"GET /v1/counts", a.counts},
+		{"GET /v1/export", a.export},
+		{"GET /healthz", a.healthz},
+		{"GET /readyz", a.readyz},
+		{"GET /openapi.yaml", a.openAPI},
+		{"GET /{$}", a.index},
+	}
+	if o.Ingest != nil {
+		a.routes = append(a.routes, route{"POST /v1/events", o.Ingest.ServeHTTP})
+	}
+	a.metrics = newMetrics(o.Figures, o.Query)
+	a.routes = append(a.routes, route{"GET /metrics", a.metrics.handler().ServeHTTP})
+	for _, r := range a.routes {
+		a.mux.Handle(r.pattern, a.metrics.instrument(r.pattern, r.handle))
+	}
+	if o.StallTimeout == 0 {
+		o.StallTimeout = 2 * time.Minute
+	}
+	a.guard = newGuard(o.LocalOnly, o.StallTimeout, o.Logger)
+	return a
+}
+
+// ServeHTTP answers a request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.guard.serve(w, r, http.HandlerFunc(a.dispatch))
+}
+
+// dispatch finds the endpoint, or says in a problem that there is none.
+func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
+	handler, pattern := a.mux.Handler(r)
+	if pattern != "" {
+		a.mux.ServeHTTP(w, r) // again, because only this sets the path's values
+		return
+	}
+	// The mux answers by itself, in plain text: with 405 where the path is known.
+	probe := probe{header: make(http.Header)}
+	handler.ServeHTTP(&probe, r)
+	p := problem.Problem{Type: "no-such-path", Status: http.StatusNotFound, Title: "No such path",
+		Detail: "nothing is served at this path; GET / lists what is"}
+	if probe.status == http.StatusMethodNotAllowed {
+		allow := probe.header.Get("Allow")
+		w.Header().Set("Allow", allow)
+		p = problem.Problem{Type: "method-not-allowed", Status: http.StatusMethodNotAllowed, Title: "Method not allowed",
+			Detail: r.Method + " is not served here; " + strings.ReplaceAll(allow, ", ", " and ") + " is"}
+	}
+	a.metrics.unrouted(p.Status)
+	problem.Write(w, p)
+}
+
+// probe is a response that is thrown away once its status and header are known.
+type probe struct {
+	header http.Header
+	status int
+}
+
+func (p *probe) Header() http.Header         { return p.header }
+func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
+func (p *probe) WriteHeader(status int)      { p.status = status }
+
+// index names the endpoints, for whoever opens the server's address.
+func (a *API) index(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	var b strings.Builder
+	b.WriteString("Daybook, a real-time audit log. The API is described in /openapi.yaml.\n\n")
+	for _, r := range a.routes {
+		b.WriteString(strings.TrimSuffix(r.pattern, "{$}") + "\n")
+	}
+	w.Write([]byte(b.String()))
+}

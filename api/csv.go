@@ -1,0 +1,79 @@
+package api
+
+import (
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/daybook-log/daybook/event"
+)
+
+// newCSV writes RFC 4180 CSV with a header: a column per field in the order of
+// the event reference, lines end with CRLF. changes, labels and metadata are
+// their JSON.
+func newCSV(w io.Writer, fields event.FieldSet) encoder {
+	l := &lines{w: w, fields: fields, line: appendCSV}
+	for f := range event.NumFields {
+		if fields.Has(f) {
+			l.buf = append(append(l.buf, f.String()...), ',')
+		}
+	}
+	l.buf = endRecord(l.buf)
+	return l
+}
+
+// appendCSV appends one record.
+func appendCSV(dst []byte, e *event.Event, fields event.FieldSet) []byte {
+	for f := range event.NumFields {
+		if !fields.Has(f) {
+			continue
+		}
+		switch f {
+		case event.EventID:
+			dst = e.ID.Append(dst)
+		case event.Timestamp:
+			dst = event.AppendTime(dst, e.Timestamp)
+		case event.ReceivedAt:
+			dst = event.AppendTime(dst, e.ReceivedAt)
+		case event.Partition:
+			dst = strconv.AppendInt(dst, int64(e.Partition), 10)
+		case event.Offset:
+			dst = strconv.AppendInt(dst, e.Offset, 10)
+		default:
+			dst = appendCell(dst, e.Text(f))
+		}
+		dst = append(dst, ',')
+	}
+	return endRecord(dst)
+}
+
+// endRecord turns the comma after the last cell into the end of the line.
+func endRecord(dst []byte) []byte {
+	return append(dst[:len(dst)-1], '\r', '\n')
+}
+
+// appendCell appends a publisher's text as one cell.
+//
+// A spreadsheet takes a cell that begins with one of = + - @ TAB CR for a
+// formula and runs it, and an audit log holds what strangers chose to send. Such
+// a cell gets an apostrophe before it, which spreadsheets take for "this is
+// text". Negative numbers get it too: what follows the digits can be a formula
+// as well. Whoever needs the exact bytes exports NDJSON or Parquet.
+func appendCell(dst []byte, v string) []byte {
+	formula := v != "" && strings.IndexByte("=+-@\t\r", v[0]) >= 0
+	if !formula && !strings.ContainsAny(v, "\",\r\n") {
+		return append(dst, v...)
+	}
+	dst = append(dst, '"')
+	if formula {
+		dst = append(dst, '\'')
+	}
+	for {
+		i := strings.IndexByte(v, '"')
+		if i < 0 {
+			return append(append(dst, v...), '"')
+		}
+		dst = append(append(dst, v[:i]...), `""`...)
+		v = v[i+1:]
+	}
+}

@@ -1,0 +1,103 @@
+package api
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/query"
+)
+
+// cursorTrailer carries the cursor of the next page of NDJSON, whose lines are
+// events and nothing else. It follows the body, because only then is it known.
+const cursorTrailer = "Daybook-Next-Cursor"
+
+// search answers GET /v1/events.
+func (a *API) search(w http.ResponseWriter, r *http.Request) {
+	p, err := params(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	s := p.Search(time.Now())
+	s.Fields = p.Fields("fields")
+	if err := p.Err(); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if negotiate(r, typeJSON, typeNDJSON) == typeNDJSON {
+		a.searchNDJSON(w, r, s)
+		return
+	}
+	w.Header().Set("Content-Type", typeJSON)
+	out := a.newAnswer(w)
+	defer out.release()
+	out.buf = append(out.buf, `{"events":[`...)
+	empty := len(out.buf)
+	next, err := a.query.Search(r.Context(), s, func(e *event.Event) bool {
+		if out.sent || len(out.buf) > empty {
+			out.buf = append(out.buf, ',')
+		}
+		out.buf = event.AppendJSON(out.buf, e, s.Fields)
+		return out.spill()
+	})
+	if err != nil {
+		out.fail(r, err)
+		return
+	}
+	out.buf = append(out.buf, `],"next_cursor":`...)
+	if next == "" {
+		out.buf = append(out.buf, "null}\n"...)
+	} else { // base64url: nothing in it needs escaping
+		out.buf = append(append(append(out.buf, '"'), next...), "\"}\n"...)
+	}
+	out.finish()
+}
+
+func (a *API) searchNDJSON(w http.ResponseWriter, r *http.Request, s *query.Search) {
+	w.Header().Set("Content-Type", typeNDJSON)
+	w.Header().Set("Trailer", cursorTrailer)
+	out := a.newAnswer(w)
+	defer out.release()
+	next, err := a.query.Search(r.Context(), s, func(e *event.Event) bool {
+		out.buf = append(event.AppendJSON(out.buf, e, s.Fields), '\n')
+		return out.spill()
+	})
+	if err != nil {
+		out.fail(r, err)
+		return
+	}
+	out.finish()
+	if next != "" {
+		w.Header().Set(cursorTrailer, next)
+	}
+}
+
+// get answers GET /v1/events/{event_id}.
+func (a *API) get(w http.ResponseWriter, r *http.Request) {
+	p, err := params(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	text := r.PathValue("event_id")
+	id, ok := event.ParseID(text)
+	if !ok {
+		p.Fail("event_id", text, "must be a UUID, such as 0198c0de-7a3b-7c4d-8e5f-0123456789ab")
+	}
+	fields, fresh := p.Fields("fields"), p.Fresh()
+	if err := p.Err(); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	e, err := a.query.Get(r.Context(), id, fresh)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", typeJSON)
+	out := a.newAnswer(w)
+	defer out.release()
+	out.buf = append(event.AppendJSON(out.buf, e, fields), '\n')
+	out.finish()
+}

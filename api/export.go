@@ -1,0 +1,164 @@
+package api
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/internal/problem"
+	"github.com/daybook-log/daybook/query"
+	"github.com/daybook-log/daybook/store"
+)
+
+// countTrailer carries the number of events of an export. It follows the body of
+// a complete one.
+const countTrailer = "Daybook-Events"
+
+// format is a form in which events are exported.
+type format struct {
+	name       string // of the parameter, and the file's suffix
+	mediaType  string
+	compressed bool // in itself: gzip would gain nothing
+	encoder    func(w io.Writer, fields event.FieldSet) encoder
+}
+
+// encoder writes events. Nothing that it wrote is whole before finish.
+type encoder interface {
+	add(e *event.Event) error
+	finish() error
+}
+
+var formats = []format{
+	{"ndjson", typeNDJSON, false, newNDJSON},
+	{"csv", typeCSV + "; charset=utf-8; header=present", false, newCSV},
+	{"parquet", typeParquet, true, newParquet},
+}
+
+// export answers GET /v1/export.
+func (a *API) export(w http.ResponseWriter, r *http.Request) {
+	p, err := params(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	f, x := exportParams(p, r)
+	if err := p.Err(); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	if !r.ProtoAtLeast(1, 1) { // its answers end with the connection, whether whole or not
+		a.fail(w, r, problem.Problem{Type: "http-version", Status: http.StatusHTTPVersionNotSupported, Title: "HTTP version not supported",
+			Detail: "an export needs HTTP/1.1, because HTTP/1.0 cannot tell one that was broken off from a whole one; a proxy in between may have to be told (nginx: proxy_http_version 1.1)"})
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", f.mediaType)
+	h.Set("Content-Disposition", `attachment; filename="daybook-`+x.Now.UTC().Format("20060102T150405Z")+"."+f.name+`"`)
+	h.Set("Vary", "Accept, Accept-Encoding")
+	h.Set("Trailer", countTrailer)
+	out := a.newAnswer(w)
+	defer out.release()
+	var to io.Writer = out
+	var zip *gzip.Writer
+	if !f.compressed && acceptsGzip(r) {
+		h.Set("Content-Encoding", "gzip")
+		zip, err = gzip.NewWriterLevel(out, gzip.BestSpeed)
+		if err != nil {
+			out.fail(r, err)
+			return
+		}
+		to = zip
+	}
+	if r.Method == http.MethodHead {
+		return
+	}
+	events, err := a.copyExport(r, x, f.encoder(to, x.Fields))
+	if err == nil && zip != nil {
+		err = zip.Close()
+	}
+	if err != nil {
+		out.fail(r, err)
+		return
+	}
+	out.finish()
+	h.Set(countTrailer, strconv.FormatInt(events, 10))
+}
+
+// exportParams reads the parameters of an export: those of a search without its
+// pages, format, and order, which is oldest first where nothing else is said:
+// files are read from their beginning.
+func exportParams(p *query.Params, r *http.Request) (format, *query.Export) {
+	names, types := make([]string, len(formats)), make([]string, len(formats))
+	for i, f := range formats {
+		names[i] = f.name
+		types[i], _, _ = strings.Cut(f.mediaType, ";")
+	}
+	chosen := formats[0]
+	wanted := negotiate(r, types...)
+	name := p.Choice("format", names...)
+	_, named := p.Text("format")
+	for i, f := range formats {
+		if (named && f.name == name) || (!named && types[i] == wanted) {
+			chosen = f
+			break
+		}
+	}
+	x := &query.Export{Criteria: p.Criteria(time.Now()), Order: store.OldestFirst, Fields: p.Fields("fields")}
+	if order := p.Choice("order", "oldest", "newest"); order == "newest" {
+		x.Order = store.NewestFirst
+		if chosen.name == "parquet" {
+			p.Fail("order", order, "a Parquet export is written oldest first; leave order out, or take another format")
+		}
+	}
+	return chosen, x
+}
+
+// copyExport encodes what the export finds and returns how many events that was.
+func (a *API) copyExport(r *http.Request, x *query.Export, enc encoder) (events int64, err error) {
+	var encodeErr error
+	err = a.query.Export(r.Context(), x, func(e *event.Event) bool {
+		events++
+		encodeErr = enc.add(e)
+		return encodeErr == nil
+	})
+	switch {
+	case encodeErr != nil:
+		return events, encodeErr
+	case err != nil:
+		return events, err
+	}
+	return events, enc.finish()
+}
+
+// lines writes an event at a time, gathering small writes.
+type lines struct {
+	w      io.Writer
+	fields event.FieldSet
+	buf    []byte
+	line   func(dst []byte, e *event.Event, fields event.FieldSet) []byte
+}
+
+func (l *lines) add(e *event.Event) error {
+	l.buf = l.line(l.buf, e, l.fields)
+	if len(l.buf) < sendSize/2 {
+		return nil
+	}
+	return l.finish()
+}
+
+func (l *lines) finish() error {
+	_, err := l.w.Write(l.buf)
+	l.buf = l.buf[:0]
+	return err
+}
+
+func newNDJSON(w io.Writer, fields event.FieldSet) encoder {
+	return &lines{w: w, fields: fields, line: func(dst []byte, e *event.Event, fields event.FieldSet) []byte {
+		return append(event.AppendJSON(dst, e, fields), '\n')
+	}}
+}

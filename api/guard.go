@@ -1,0 +1,149 @@
+package api
+
+import (
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/daybook-log/daybook/internal/problem"
+)
+
+// Pace that is asked of a request body: it may take bodyGrace, and a second more
+// for every bodyRate bytes that have come. A client that sends a byte now and
+// then to hold a connection falls behind it; a slow line does not. How long a
+// body may pause is for its reader to say.
+const (
+	bodyGrace = 30 * time.Second
+	bodyRate  = 4 << 10 // bytes per second
+)
+
+// guard stands before every endpoint.
+type guard struct {
+	localOnly bool
+	stall     time.Duration
+	origins   *http.CrossOriginProtection
+	log       *slog.Logger
+}
+
+func newGuard(localOnly bool, stall time.Duration, log *slog.Logger) guard {
+	return guard{localOnly: localOnly, stall: stall, origins: http.NewCrossOriginProtection(), log: log}
+}
+
+func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+
+	resp := &response{ResponseWriter: w, control: http.NewResponseController(w), stall: g.stall}
+	now := time.Now()
+	resp.extend(now)
+	if r.Body != nil && r.Body != http.NoBody {
+		// The deadline is for a body that nobody reads: the server does, before
+		// the next request, and must not wait for it for ever.
+		resp.control.SetReadDeadline(now.Add(bodyGrace))
+		r.Body = &pacedBody{ReadCloser: r.Body, began: now}
+	}
+	defer g.recover(resp, r)
+	switch {
+	case g.localOnly && !isLocal(r.Host):
+		problem.Write(resp, problem.Problem{Type: "foreign-host", Status: http.StatusForbidden, Title: "Foreign host",
+			Detail: "this server has no keys and answers to this machine only: ask for it as localhost, 127.0.0.1 or [::1], not as another host"})
+	case g.origins.Check(r) != nil:
+		problem.Write(resp, problem.Problem{Type: "foreign-origin", Status: http.StatusForbidden, Title: "Foreign origin",
+			Detail: "a page of another site may not send to this server"})
+	default:
+		next.ServeHTTP(resp, r)
+	}
+}
+
+// recover answers a request whose handler panicked, and lets an abort through.
+func (g *guard) recover(resp *response, r *http.Request) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	if cause != http.ErrAbortHandler {
+		g.log.Error("a request made the server panic", "method", r.Method, "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
+		if resp.status == 0 {
+			problem.Write(resp, internalProblem)
+			return
+		}
+	}
+	panic(http.ErrAbortHandler) // breaks the connection off
+}
+
+// isLocal reports whether a Host header names this machine. Without one (only
+// HTTP/1.0 leaves it out) it was not sent by a browser.
+func isLocal(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && addr.IsLoopback()
+}
+
+// response gives up a client that takes nothing of what it is sent, and knows
+// what was answered.
+type response struct {
+	http.ResponseWriter
+	control  *http.ResponseController
+	stall    time.Duration
+	extended time.Time
+	status   int // 0: nothing was answered yet
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *response) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// extend gives the client its time anew. A deadline that cannot be set belongs to
+// a connection that is gone, which writing will tell.
+func (r *response) extend(now time.Time) {
+	if now.Sub(r.extended) >= r.stall/4 { // not for every write: it costs a system timer
+		r.extended = now
+		r.control.SetWriteDeadline(now.Add(r.stall))
+	}
+}
+
+func (r *response) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *response) Write(p []byte) (int, error) {
+	if r.status == 0 {
+		r.status = http.StatusOK
+	}
+	r.extend(time.Now())
+	return r.ResponseWriter.Write(p)
+}
+
+// pacedBody is a request body that must come at a pace.
+type pacedBody struct {
+	io.ReadCloser
+	began time.Time
+	n     int64 // bytes read
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	if time.Since(b.began) > bodyGrace+time.Duration(b.n/bodyRate)*time.Second {
+		return 0, os.ErrDeadlineExceeded
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.n += int64(n)
+	return n, err
+}

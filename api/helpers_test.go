@@ -1,0 +1,140 @@
+package api_test
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/daybook-log/daybook/api"
+	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/query"
+	"github.com/daybook-log/daybook/query/querytest"
+)
+
+// epoch is when the tests' events begin.
+var epoch = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+
+// numbered returns event n, one a second.
+func numbered(n int) event.Event {
+	var id event.ID
+	id[0] = 1
+	binary.BigEndian.PutUint64(id[8:], uint64(n))
+	at := epoch.Add(time.Duration(n) * time.Second)
+	return event.Event{
+		ID: id, Timestamp: at.UnixNano(), ReceivedAt: at.UnixNano() + 1,
+		UserID: fmt.Sprintf("user-%d", n%3), Action: "document.read", Resource: fmt.Sprintf("document/%d", n),
+		TenantID: "default", Outcome: "success", Operation: "read", UserType: "user",
+		SourceIP: "192.0.2.7", UserAgent: "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36", RequestID: fmt.Sprintf("req-%08d", n),
+		Labels: `{"env":"prod"}`, Metadata: fmt.Sprintf(`{"bytes":%d,"path":"/a/\"b\""}`, n),
+		Changes: `[{"new":2,"old":1,"path":"total"}]`,
+	}
+}
+
+func run(from, to int) []event.Event {
+	var events []event.Event
+	for n := from; n < to; n++ {
+		events = append(events, numbered(n))
+	}
+	return events
+}
+
+// server is an API over a store in memory, behind a real listener.
+type server struct {
+	*httptest.Server
+	mem *querytest.Mem
+	api *api.API
+	t   testing.TB
+}
+
+func newServer(t testing.TB, change ...func(*api.Options)) *server {
+	mem := querytest.New()
+	o := api.Options{
+		Query:  query.New(query.Options{Store: mem, Stream: mem}),
+		Logger: slog.New(slog.DiscardHandler),
+		Ingest: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			fmt.Fprint(w, `{}`)
+		}),
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	a := api.New(o)
+	s := &server{httptest.NewServer(a), mem, a, t}
+	t.Cleanup(func() { a.Close(); s.Close() })
+	return s
+}
+
+// do sends a request; headers are given as name, value pairs.
+func (s *server) do(method, path string, headers ...string) *http.Response {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.URL+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { resp.Body.Close() })
+	return resp
+}
+
+// get returns the body of a path that answers 200.
+func (s *server) get(path string, headers ...string) string {
+	s.t.Helper()
+	resp := s.do("GET", path, headers...)
+	body := read(s.t, resp)
+	if resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("%s answered %d: %s", path, resp.StatusCode, body)
+	}
+	return body
+}
+
+func read(t testing.TB, resp *http.Response) string {
+	t.Helper()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
+}
+
+// page is the answer of a search.
+type page struct {
+	Events []json.RawMessage `json:"events"`
+	Next   *string           `json:"next_cursor"`
+}
+
+func (s *server) page(path string) page {
+	s.t.Helper()
+	var p page
+	if err := json.Unmarshal([]byte(s.get(path)), &p); err != nil {
+		s.t.Fatal(err)
+	}
+	return p
+}
+
+// lines splits NDJSON.
+func lines(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(s, "\n"), "\n")
+}

@@ -1,0 +1,100 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Time and size limits of a connection. What a request's body and answer may
+// take is the guard's matter, because it depends on how much of it there is.
+const (
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	// maxHeader has room for the longest filter with every byte percent-encoded.
+	maxHeader = 64 << 10
+	// grace is how long requests in flight have to end when the server does.
+	grace = 15 * time.Second
+)
+
+// Server serves an [API] on one address.
+type Server struct {
+	api      *API
+	listener net.Listener
+	http     *http.Server
+	silent   sync.Map // of net.Conn: connected, and nothing was asked yet
+}
+
+// Open listens on addr, such as 127.0.0.1:7575, and serves nothing yet:
+// connections wait until Run.
+func Open(ctx context.Context, addr string, a *API) (*Server, error) {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %q: %w", addr, err)
+	}
+	s := &Server{api: a, listener: listener}
+	s.http = &http.Server{
+		Handler:           a,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // clients that misbehave: nothing to do about
+		ConnState:         s.track,
+	}
+	return s, nil
+}
+
+// track keeps the connections on which nothing was asked yet. Browsers open such
+// in advance, and a shutdown would wait for each of them.
+func (s *Server) track(c net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		s.silent.Store(c, nil)
+		return
+	}
+	s.silent.Delete(c)
+}
+
+// Addr returns the address that the server listens on.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run serves until ctx ends, then ends the tails and lets other requests finish,
+// for grace at most. What has not finished then is broken off, and shows it.
+func (s *Server) Run(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(s.listener) }()
+	select {
+	case err := <-failed:
+		s.api.Close()
+		return fmt.Errorf("serve %s: %w", s.listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.api.Close()
+	s.silent.Range(func(c, _ any) bool {
+		c.(net.Conn).Close() // nothing was asked on it and nothing is lost
+		return true
+	})
+	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	err := s.http.Shutdown(ending)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close()
+	}
+	<-failed
+	return err
+}
+
+// Close stops listening, for a server that was opened and never ran. After Run
+// it does nothing.
+func (s *Server) Close() error {
+	s.api.Close()
+	if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}

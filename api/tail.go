@@ -1,0 +1,107 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/query"
+)
+
+// reconnect is what a client of a tail is told to wait before it connects again.
+const reconnect = "retry: 2000\n"
+
+// tail answers GET /v1/events/tail with server-sent events.
+func (a *API) tail(w http.ResponseWriter, r *http.Request) {
+	p, err := params(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	t := p.Tail(time.Now(), r.Header.Get("Last-Event-ID"))
+	t.Fields = p.Fields("fields")
+	if err := p.Err(); err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	sink := &sseSink{w: w, control: http.NewResponseController(w), fields: t.Fields}
+	if r.Method == http.MethodHead { // a tail has no end to wait for
+		sink.begin()
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(a.closing, cancel)()
+	err = a.query.Tail(ctx, t, sink)
+	switch {
+	case !sink.began:
+		a.fail(w, r, err)
+	case a.closing.Err() != nil:
+		// The answer ends here, whole; the client connects again where it was.
+	default:
+		if r.Context().Err() == nil && sink.err == nil {
+			a.log.Error("a tail was broken off", "error", err)
+		}
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// sseSink writes a tail as server-sent events:
+//
+//	id: 0:124
+//	event: event
+//	data: {"event_id":…}
+//
+// An id is the position after its event. A heartbeat is a comment with an id
+// and no data: nothing is dispatched, but a client that connects again does not
+// make the server go once more over what did not match.
+type sseSink struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	fields  event.FieldSet
+	buf     []byte
+	began   bool
+	err     error
+}
+
+// begin sends the header.
+func (s *sseSink) begin() {
+	s.began = true
+	s.w.Header().Set("Content-Type", typeSSE)
+	s.w.Header().Set("X-Accel-Buffering", "no") // a proxy that gathers answers would hold events back
+	s.w.WriteHeader(http.StatusOK)
+}
+
+// Add implements query.TailSink.
+func (s *sseSink) Add(e *event.Event, after event.Positions) (full bool) {
+	s.buf = append(s.buf, "id: "...)
+	s.buf = query.AppendPositions(s.buf, after)
+	s.buf = append(s.buf, "\nevent: event\ndata: "...)
+	s.buf = event.AppendJSON(s.buf, e, s.fields)
+	s.buf = append(s.buf, "\n\n"...)
+	return len(s.buf) >= sendSize
+}
+
+// Flush implements query.TailSink.
+func (s *sseSink) Flush(at event.Positions) error {
+	if !s.began { // nothing was added yet
+		s.begin()
+		s.buf = append(s.buf, reconnect...)
+	}
+	if len(s.buf) <= len(reconnect) { // no event is that short
+		s.buf = append(s.buf, ": heartbeat\nid: "...)
+		s.buf = query.AppendPositions(s.buf, at)
+		s.buf = append(s.buf, "\n\n"...)
+	}
+	if _, s.err = s.w.Write(s.buf); s.err == nil {
+		s.err = s.control.Flush()
+	}
+	if s.buf = s.buf[:0]; cap(s.buf) > idleBuffer {
+		s.buf = nil // a thousand tails wait most of the time
+	}
+	return s.err
+}
+
+// idleBuffer is how much a tail that waits keeps of its buffer.
+const idleBuffer = 4 << 10
