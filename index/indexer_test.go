@@ -460,3 +460,43 @@ func (l lenient) Append(ctx context.Context, rows []event.Event, reached event.P
 	l.mu.Unlock()
 	return l.cellar.Append(ctx, rows, reached)
 }
+
+// fullStore is a store whose appends wait until it has room.
+type fullStore struct {
+	*cellar
+	room chan struct{} // closed when there is
+}
+
+func (s fullStore) Append(ctx context.Context, rows []event.Event, reached event.Positions) error {
+	select {
+	case <-s.room:
+		return s.cellar.Append(ctx, rows, reached)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// TestIndexStuck: an append that only waits is reported as one that fails.
+func TestIndexStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, store := openLog(t, wal.Options{}), fullStore{newCellar(), make(chan struct{})}
+		x, stop := start(t, Options{Stream: log, Store: store, DeadLetters: openLetters(t, openLog(t, wal.Options{}))})
+		put(t, log, record(1))
+		time.Sleep(slowAppend / 2)
+		if f := x.Stats().Failing; f != nil {
+			t.Errorf("after a moment Stats says %+v", f)
+		}
+		time.Sleep(time.Minute)
+		if f := x.Stats().Failing; f == nil || f.Step != stepAppend || time.Since(f.Since) < time.Minute {
+			t.Errorf("while the store has no room Stats says %+v", f)
+		}
+		close(store.room)
+		synctest.Wait()
+		if f := x.Stats().Failing; f != nil || len(store.offsets()) != 1 {
+			t.Errorf("when there is room Stats says %+v, stored are %v", f, store.offsets())
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

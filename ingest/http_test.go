@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -157,6 +159,8 @@ func TestHTTPBodies(t *testing.T) {
 		{"array not closed", "/", "[" + good(1), reply{400, "", "malformed-body", "the array is not closed: the body ends before ]"}},
 		{"not JSON", "/", "user=alice", reply{400, "", "malformed-body", `the body begins with 'u'; send a JSON object, an array of objects, or one object a line (NDJSON)`}},
 		{"unknown parameter", "/?atomc=true", good(1), reply{400, "", "invalid-parameter", "the request has a parameter that is not accepted; see errors"}},
+		{"a query string that cannot be decoded", "/?atomic=true;receipts=false", good(1), reply{400, "", "invalid-parameter", "the query string cannot be decoded: invalid semicolon separator in query; parameters are separated by & and percent-encoded"}},
+		{"a parameter twice", "/?atomic=true&atomic=false", good(1), reply{400, "", "invalid-parameter", "the request has a parameter that is not accepted; see errors"}},
 		{"bad parameter", "/?atomic=yes", good(1), reply{400, "", "invalid-parameter", "the request has a parameter that is not accepted; see errors"}},
 	}
 	for _, tt := range tests {
@@ -327,6 +331,37 @@ func (e *endless) Read(p []byte) (int, error) {
 		e.at++
 	}
 	return len(p), nil
+}
+
+// TestHTTPReadsRefusedBodies: a program that sends all of a body before it looks
+// for the answer gets the answer, though the body was refused at its beginning.
+func TestHTTPReadsRefusedBodies(t *testing.T) {
+	srv := httptest.NewServer(newHandler(t, HTTPOptions{MaxEvents: 1}))
+	defer srv.Close()
+	for _, tt := range []struct {
+		name, target, body string
+		status             int
+	}{
+		{"too many events", "/", "{}\n{}\n", 413},
+		{"a broken array", "/", "[1 2", 400},
+		{"a bad parameter", "/?atomic=yes", "", 400},
+	} {
+		conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		const length = 32 << 20 // more than what the two ends of a connection buffer
+		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", tt.target, length, tt.body)
+		_, err = conn.Write(bytes.Repeat([]byte(" "), length-len(tt.body)))
+		if err != nil {
+			t.Errorf("%s: sending: %v", tt.name, err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != tt.status {
+			t.Errorf("%s: %v, %v; want status %d", tt.name, resp, err, tt.status)
+		}
+		conn.Close()
+	}
 }
 
 // TestHTTPFailsMidway: what was durable before the failure is told, and nothing
