@@ -40,26 +40,39 @@ func New(base string) (*Client, error) {
 
 // Problem is a server's answer that is not a success (RFC 9457).
 type Problem struct {
-	Status     int                `json:"status"`
-	Title      string             `json:"title"`
-	Detail     string             `json:"detail"`
-	Column     int                `json:"column,omitempty"`
-	Errors     []event.FieldError `json:"errors,omitempty"`
-	RetryAfter time.Duration      `json:"-"`
+	Status     int           `json:"status"`
+	Title      string        `json:"title"`
+	Detail     string        `json:"detail"`
+	Errors     []Fault       `json:"errors,omitempty"`
+	RetryAfter time.Duration `json:"-"`
 }
 
+// Fault is one thing that is wrong with a request.
+type Fault struct {
+	event.FieldError
+	Column int `json:"column,omitempty"` // of a filter, from 1, in characters
+}
+
+// Error returns the title and every fault on lines of their own, a filter's with
+// a mark under the column in question; or what else the server said.
 func (p *Problem) Error() string {
-	msg := p.Title
-	if p.Detail != "" {
-		msg = p.Detail
-	}
-	if msg == "" {
-		msg = http.StatusText(p.Status)
-	}
+	var b strings.Builder
 	for _, e := range p.Errors {
-		msg += "\n  " + e.Error()
+		if e.Column > 0 && e.Value != "" && !strings.ContainsAny(e.Value, "\n\t") {
+			fmt.Fprintf(&b, "\n  %s\n  %s^ %s", e.Value, strings.Repeat(" ", e.Column-1), e.Reason)
+		} else {
+			b.WriteString("\n  " + e.Error())
+		}
 	}
-	return msg
+	switch {
+	case b.Len() > 0:
+		return p.Title + b.String()
+	case p.Detail != "":
+		return p.Detail
+	case p.Title != "":
+		return p.Title
+	}
+	return http.StatusText(p.Status)
 }
 
 // Result answers a publish.
@@ -109,7 +122,7 @@ func (c *Client) Publish(ctx context.Context, ndjson []byte, onRetry func(error,
 		}
 		select {
 		case <-ctx.Done():
-			return nil, err
+			return nil, fmt.Errorf("%w; the last attempt: %w", context.Cause(ctx), err)
 		case <-time.After(pause):
 		}
 	}

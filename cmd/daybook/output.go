@@ -1,0 +1,183 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// printer writes events in the form the user asked for with -o.
+type printer struct {
+	w      *bufio.Writer
+	format string // table, json or ndjson
+	color  bool
+	n      int // events printed
+}
+
+func (c *cli) printable(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVarP(&c.output, "output", "o", "", "`form` of the output: table, json or ndjson (default table on a terminal, else ndjson)")
+	return cmd
+}
+
+func (c *cli) format() (string, error) {
+	switch c.output {
+	case "table", "json", "ndjson":
+		return c.output, nil
+	case "":
+		if isTerminal(c.stdout) {
+			return "table", nil
+		}
+		return "ndjson", nil
+	}
+	return "", usageError("-o %s: must be table, json or ndjson", c.output)
+}
+
+func (c *cli) printer() (*printer, error) {
+	format, err := c.format()
+	if err != nil {
+		return nil, err
+	}
+	return &printer{
+		w:      bufio.NewWriterSize(c.stdout, 64<<10),
+		format: format,
+		color:  isTerminal(c.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
+	}, nil
+}
+
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// row is what the table shows of an event.
+type row struct {
+	Timestamp string `json:"timestamp"`
+	UserID    string `json:"user_id"`
+	Action    string `json:"action"`
+	Resource  string `json:"resource"`
+	Outcome   string `json:"outcome"`
+	SourceIP  string `json:"source_ip"`
+}
+
+// event prints one event, given as JSON.
+func (p *printer) event(ev []byte) error {
+	p.n++
+	switch p.format {
+	case "ndjson":
+		p.w.Write(ev)
+		return p.w.WriteByte('\n')
+	case "json":
+		if p.n == 1 {
+			p.w.WriteString("[\n  ")
+		} else {
+			p.w.WriteString(",\n  ")
+		}
+		_, err := p.w.Write(ev)
+		return err
+	}
+	if p.n == 1 {
+		fmt.Fprintf(p.w, "%-24s %-8s %-28s %-34s %-40s %s\n", "TIMESTAMP", "OUTCOME", "USER_ID", "ACTION", "RESOURCE", "SOURCE_IP")
+	}
+	var r row
+	if err := json.Unmarshal(ev, &r); err != nil {
+		return err
+	}
+	if t, err := time.Parse(time.RFC3339Nano, r.Timestamp); err == nil {
+		r.Timestamp = t.UTC().Format("2006-01-02 15:04:05.000Z")
+	}
+	p.w.WriteString(cell(r.Timestamp, 24) + " ")
+	p.w.WriteString(p.paint(r.Outcome, cell(r.Outcome, 8)) + " ")
+	_, err := fmt.Fprintf(p.w, "%s %s %s %s\n", cell(r.UserID, 28), cell(r.Action, 34), cell(r.Resource, 40), strings.TrimSpace(cell(r.SourceIP, 39)))
+	return err
+}
+
+// paint colours a cell by the outcome it tells of.
+func (p *printer) paint(outcome, s string) string {
+	if !p.color {
+		return s
+	}
+	switch outcome {
+	case "failure":
+		return "\x1b[31m" + s + "\x1b[0m"
+	case "denied":
+		return "\x1b[33m" + s + "\x1b[0m"
+	case "success":
+		return "\x1b[32m" + s + "\x1b[0m"
+	}
+	return s
+}
+
+// close ends the output and writes out what is buffered.
+func (p *printer) close() error {
+	if p.format == "json" {
+		if p.n == 0 {
+			p.w.WriteString("[")
+		}
+		p.w.WriteString("\n]\n")
+	}
+	return p.w.Flush()
+}
+
+// cell fits a string into a column of a terminal: cut with an ellipsis, padded,
+// and without the control characters by which an event could drive the terminal.
+func cell(s string, width int) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+	n := utf8.RuneCountInString(s)
+	if n > width {
+		r := []rune(s)
+		return string(r[:width-1]) + "…"
+	}
+	return s + strings.Repeat(" ", width-n)
+}
+
+// progress tells on a terminal how far long work has come. On anything else it
+// is silent.
+type progress struct {
+	w     io.Writer
+	on    bool
+	what  string
+	start time.Time
+	last  time.Time
+	total int64 // bytes to read; 0: unknown
+}
+
+func (c *cli) progress(what string, total int64) *progress {
+	now := time.Now()
+	return &progress{w: c.stderr, on: isTerminal(c.stderr), what: what, start: now, last: now, total: total}
+}
+
+// at shows that events are done and bytes of the total are read. It draws at
+// most ten times a second.
+func (p *progress) at(events, bytes int64) {
+	if now := time.Now(); p.on && now.Sub(p.last) >= 100*time.Millisecond {
+		p.last = now
+		rate := float64(events) / now.Sub(p.start).Seconds()
+		bar := ""
+		if p.total > 0 {
+			done := min(int(30*bytes/p.total), 30)
+			bar = "[" + strings.Repeat("#", done) + strings.Repeat("-", 30-done) + "] "
+		}
+		fmt.Fprintf(p.w, "\r\x1b[K%s %s%d events, %.0f/s", p.what, bar, events, rate)
+	}
+}
+
+// done clears the line.
+func (p *progress) done() {
+	if p.on {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

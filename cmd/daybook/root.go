@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/daybook-log/daybook/internal/client"
+)
+
+// Exit codes, for scripts. They are part of the command's interface.
+const (
+	exitOK          = 0
+	exitError       = 1   // something failed
+	exitUsage       = 2   // the command line, a setting or a filter is wrong
+	exitRefused     = 3   // some events were refused, the others were stored
+	exitNotFound    = 4   // no such event
+	exitInterrupted = 130 // SIGINT or SIGTERM before the work was done
+)
+
+// exitCode carries the code a command ends with when it is not exitError.
+type exitCode struct {
+	code int
+	err  error // nil: everything was said already
+}
+
+func (e *exitCode) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit status %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitCode) Unwrap() error { return e.err }
+
+func usageError(format string, args ...any) error {
+	return &exitCode{exitUsage, fmt.Errorf(format, args...)}
+}
+
+// cli is what every command shares.
+type cli struct {
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+	server string
+	output string
+}
+
+func (c *cli) client() (*client.Client, error) {
+	cl, err := client.New(c.server)
+	if err != nil {
+		return nil, &exitCode{exitUsage, err}
+	}
+	return cl, nil
+}
+
+// run executes one command line and returns its exit code. After the first
+// signal ctx ends and stop gives the next one its deadly meaning back.
+func run(ctx context.Context, stop func(), args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	context.AfterFunc(ctx, stop)
+	c := &cli{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := c.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	code := exitError
+	var ec *exitCode
+	var p *client.Problem
+	switch {
+	case errors.As(err, &ec):
+		code = ec.code
+		if ec.err == nil {
+			return code
+		}
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &p) && p.Status == http.StatusNotFound:
+		code = exitNotFound
+	case errors.As(err, &p) && p.Status == http.StatusBadRequest, isUsage(err):
+		code = exitUsage
+	}
+	fmt.Fprintf(stderr, "daybook: %v\n", err)
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		fmt.Fprintf(stderr, "Is a server running? `daybook serve` starts one; --server or DAYBOOK_SERVER names another than %s.\n", c.server)
+	}
+	return code
+}
+
+// isUsage recognises what the command library says about a wrong command line;
+// it has no error types of its own.
+func isUsage(err error) bool {
+	msg := err.Error()
+	for _, s := range []string{"unknown command", "unknown flag", "unknown shorthand", "invalid argument", "flag needs an argument", "accepts ", "requires at least"} {
+		if strings.HasPrefix(msg, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *cli) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "daybook",
+		Short: "A real-time audit log: publish, search, watch, count, export",
+		Long: `Daybook keeps an audit log: who did what to what, when, from where, and how it
+ended. Applications publish events; an acknowledged event is on disk, on the live
+tail, and in every search that starts afterwards.
+
+Exit codes: 0 done, 1 failed, 2 wrong command line or filter, 3 some events were
+refused, 4 no such event, 130 interrupted.`,
+		Example: `  daybook demo                              # a server with an invented company in it
+  daybook serve                             # a server on 127.0.0.1:7575
+  daybook import audit.log                  # a Kubernetes, CloudTrail, Vault … audit log
+  daybook query 'outcome:denied -user_id:root'
+  daybook tail 'action:*.delete'`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(
+		c.serveCommand(), c.demoCommand(),
+		c.sendCommand(), c.importCommand(),
+		c.queryCommand(), c.tailCommand(), c.countCommand(), c.exportCommand(), c.getCommand(),
+		c.benchCommand(), c.versionCommand(),
+	)
+	return root
+}
+
+// talks adds the flag that names the server.
+func (c *cli) talks(cmd *cobra.Command) *cobra.Command {
+	def := os.Getenv("DAYBOOK_SERVER")
+	if def == "" {
+		def = "http://127.0.0.1:7575"
+	}
+	cmd.Flags().StringVar(&c.server, "server", def, "`URL` of the server [$DAYBOOK_SERVER]")
+	return cmd
+}
