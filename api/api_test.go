@@ -219,7 +219,9 @@ func TestLocalOnly(t *testing.T) {
 	}
 }
 
-func TestForeignOriginMayNotPublish(t *testing.T) {
+// A page of another site may link here: neither publish, nor start work whose
+// answer it cannot read but whose delay it can.
+func TestForeignOrigin(t *testing.T) {
 	s := newServer(t)
 	for _, tt := range []struct {
 		method  string
@@ -231,7 +233,14 @@ func TestForeignOriginMayNotPublish(t *testing.T) {
 		{"POST", []string{"Sec-Fetch-Site", "same-origin"}, 200},
 		{"POST", []string{"Origin", "https://evil.example"}, 403},
 		{"POST", []string{"Sec-Fetch-Site", "cross-site"}, 403},
-		{"GET", []string{"Sec-Fetch-Site", "cross-site"}, 200}, // cannot be read there: there is no CORS
+		{"POST", []string{"Origin", "null", "Content-Type", "text/plain"}, 403},                          // what a form or a sandboxed frame sends
+		{"POST", []string{"Origin", "https://evil.example", "Content-Type", "text/plain"}, 403},          // needs no preflight
+		{"POST", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, 403},            // a form
+		{"GET", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}, 403},              // an image
+		{"GET", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "cors"}, 403},                  // fetch from another port
+		{"GET", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, 200},             // a link
+		{"GET", []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"}, 200},                // its own page
+		{"GET", []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "Host", "a.test"}, 200}, // typed
 	} {
 		resp := s.do(tt.method, "/v1/events", tt.headers...)
 		if resp.StatusCode != tt.status || resp.Header.Get("Access-Control-Allow-Origin") != "" {
@@ -252,6 +261,22 @@ func TestEveryAnswerIsGuarded(t *testing.T) {
 				t.Errorf("%s: %s is %q", path, name, got)
 			}
 		}
+	}
+}
+
+// What lacks events, because a segment was damaged, does not look complete.
+func TestMissingEventsAreAdmitted(t *testing.T) {
+	s := newServer(t)
+	s.mem.Publish(run(0, 5)...)
+	for _, want := range []string{"", "1000", "1234"} {
+		for _, path := range []string{"/v1/events", "/v1/counts", "/v1/export?format=csv", "/v1/export?format=parquet", "/v1/events/tail"} {
+			resp := s.do("GET", path)
+			if got := resp.Header.Get("Daybook-Missing-Events"); resp.StatusCode != 200 || got != want {
+				t.Errorf("%s: %d, %q, want %q", path, resp.StatusCode, got, want)
+			}
+			resp.Body.Close()
+		}
+		s.mem.Lose(map[string]int64{"": 1000, "1000": 234}[want])
 	}
 }
 
@@ -305,12 +330,14 @@ func TestMetrics(t *testing.T) {
 // A handler that panics costs its own request only.
 func TestPanicIsAnswered(t *testing.T) {
 	s := newServer(t, func(o *api.Options) {
-		o.Ingest = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a bug") })
+		o.Ingest = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			panic("a bug")
+		})
 	})
 	resp := s.do("POST", "/v1/events")
-	defer resp.Body.Close()
-	if resp.StatusCode != 500 {
-		t.Errorf("answered %d", resp.StatusCode)
+	if body := read(t, resp); resp.StatusCode != 500 || !json.Valid([]byte(body)) {
+		t.Errorf("answered %d: %s", resp.StatusCode, body)
 	}
 }
 
@@ -378,6 +405,35 @@ func TestStalledClientIsGivenUp(t *testing.T) {
 	}
 }
 
+// A search whose client takes nothing holds its slot no longer than a query may
+// run, however long a client may stall.
+func TestStalledSearchFreesItsSlot(t *testing.T) {
+	var engine *query.Engine
+	s := newServer(t, func(o *api.Options) {
+		mem := querytest.New()
+		var events []event.Event
+		for n := range 5000 {
+			e := numbered(n)
+			e.Reason = strings.Repeat("x", 4000)
+			events = append(events, e)
+		}
+		mem.Publish(events...)
+		engine = query.New(query.Options{Store: mem, Stream: mem, Timeout: 300 * time.Millisecond})
+		o.Query, o.StallTimeout = engine, time.Hour
+	})
+	resp := s.do("GET", "/v1/events?limit=10000") // 20 MB, far more than the buffers of a connection hold
+	deadline := time.Now().Add(10 * time.Second)
+	for engine.Stats().Queries > 0 {
+		if time.Now().After(deadline) {
+			t.Fatal("still waiting for the client")
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if _, err := io.Copy(io.Discard, resp.Body); err == nil {
+		t.Error("what was cut off looks whole")
+	}
+}
+
 // A server asked to stop ends its tails whole and stops, though a client is
 // connected that sends nothing.
 func TestServerLifecycle(t *testing.T) {
@@ -426,6 +482,38 @@ func TestServerLifecycle(t *testing.T) {
 	}
 	if _, err := net.Dial("tcp", s.Addr().String()); err == nil {
 		t.Error("still listens")
+	}
+}
+
+// A filter as long as it may be fits into a header, percent-encoded or not; what
+// is much longer is refused before the API sees it.
+func TestHeaderLimit(t *testing.T) {
+	mem := querytest.New()
+	a := api.New(api.Options{Query: query.New(query.Options{Store: mem, Stream: mem}), Logger: slog.New(slog.DiscardHandler)})
+	s, err := api.Open(t.Context(), "127.0.0.1:0", a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	for q, status := range map[string]int{
+		strings.Repeat("a", 16<<10): 200, strings.Repeat("%61", 16<<10): 200, strings.Repeat("a", 60<<10): 400, strings.Repeat("a", 1<<20): 431,
+	} {
+		conn, err := net.Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		go fmt.Fprintf(conn, "GET /v1/events?q=%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", q)
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != status {
+			t.Errorf("%d bytes: %v, %v, want %d", len(q), resp, err, status)
+		}
+		conn.Close()
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

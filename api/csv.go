@@ -4,6 +4,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/daybook-log/daybook/event"
 )
@@ -18,12 +19,13 @@ func newCSV(w io.Writer, fields event.FieldSet) encoder {
 			l.buf = append(append(l.buf, f.String()...), ',')
 		}
 	}
-	l.buf = endRecord(l.buf)
+	l.buf = endRecord(l.buf, 0)
 	return l
 }
 
 // appendCSV appends one record.
 func appendCSV(dst []byte, e *event.Event, fields event.FieldSet) []byte {
+	start := len(dst)
 	for f := range event.NumFields {
 		if !fields.Has(f) {
 			continue
@@ -44,23 +46,31 @@ func appendCSV(dst []byte, e *event.Event, fields event.FieldSet) []byte {
 		}
 		dst = append(dst, ',')
 	}
-	return endRecord(dst)
+	return endRecord(dst, start)
 }
 
-// endRecord turns the comma after the last cell into the end of the line.
-func endRecord(dst []byte) []byte {
-	return append(dst[:len(dst)-1], '\r', '\n')
+// endRecord turns the comma after the last cell into the end of the line that
+// begins at start. A record of one empty cell is quoted: readers skip empty lines,
+// and would lose it.
+func endRecord(dst []byte, start int) []byte {
+	dst = dst[:len(dst)-1]
+	if len(dst) == start {
+		dst = append(dst, `""`...)
+	}
+	return append(dst, '\r', '\n')
 }
 
 // appendCell appends a publisher's text as one cell.
 //
-// A spreadsheet takes a cell that begins with one of = + - @ TAB CR for a
-// formula and runs it, and an audit log holds what strangers chose to send. Such
-// a cell gets an apostrophe before it, which spreadsheets take for "this is
-// text". Negative numbers get it too: what follows the digits can be a formula
-// as well. Whoever needs the exact bytes exports NDJSON or Parquet.
+// A spreadsheet takes a cell that begins with one of = + - @ (also as full-width
+// characters) TAB CR LF for a formula and runs it, and an audit log holds what
+// strangers chose to send. Such a cell gets an apostrophe before it, which
+// spreadsheets take for "this is text". Negative numbers get it too: what follows
+// the digits can be a formula as well. Whoever needs the exact bytes exports
+// NDJSON or Parquet.
 func appendCell(dst []byte, v string) []byte {
-	formula := v != "" && strings.IndexByte("=+-@\t\r", v[0]) >= 0
+	first, _ := utf8.DecodeRuneInString(v)
+	formula := v != "" && strings.ContainsRune("=+-@＝＋－＠\t\r\n", first)
 	if !formula && !strings.ContainsAny(v, "\",\r\n") {
 		return append(dst, v...)
 	}

@@ -8,6 +8,8 @@
 //     value and what would be accepted;
 //   - an answer that is sent in pieces and cannot be finished breaks the
 //     connection off, so that no part of an answer looks like the whole;
+//   - an answer that may lack events, because a segment was damaged, says so in
+//     its header;
 //   - a parameter that an endpoint does not know is refused;
 //   - when the client goes, the work for it stops.
 //

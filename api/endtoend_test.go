@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"path/filepath"
@@ -23,6 +21,7 @@ import (
 	"github.com/daybook-log/daybook/ingest"
 	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/query"
+	"github.com/daybook-log/daybook/store/parquet/parquettest"
 	"github.com/daybook-log/daybook/store/segment"
 	"github.com/daybook-log/daybook/stream/wal"
 )
@@ -200,47 +199,8 @@ func readParquet(t *testing.T, file []byte, groups int) string {
 		t.Errorf("%d row groups, want %d", len(f.RowGroups()), groups)
 	}
 	var out []byte
-	for _, g := range f.RowGroups() {
-		rows := g.Rows()
-		for buf := make([]parquet.Row, 1000); ; {
-			n, err := rows.ReadRows(buf)
-			for _, row := range buf[:n] {
-				e := eventOf(row)
-				out = append(event.AppendJSON(out, &e, event.AllFields), '\n')
-			}
-			if errors.Is(err, io.EOF) {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := rows.Close(); err != nil {
-			t.Fatal(err)
-		}
+	for _, e := range parquettest.ReadParquetGo(t, f) {
+		out = append(event.AppendJSON(out, &e, event.AllFields), '\n')
 	}
 	return string(out)
-}
-
-// eventOf returns the event of a row, whose columns are the fields in order.
-func eventOf(row parquet.Row) (e event.Event) {
-	for _, v := range row {
-		switch f := event.Field(v.Column()); f {
-		case event.EventID:
-			e.ID = event.ID(v.ByteArray())
-		case event.Timestamp:
-			e.Timestamp = v.Int64()
-		case event.ReceivedAt:
-			e.ReceivedAt = v.Int64()
-		case event.Partition:
-			e.Partition = v.Int32()
-		case event.Offset:
-			e.Offset = v.Int64()
-		default:
-			if !v.IsNull() {
-				e.SetText(f, string(v.ByteArray()))
-			}
-		}
-	}
-	return e
 }

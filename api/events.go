@@ -26,6 +26,10 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if negotiate(r, typeJSON, typeNDJSON) == typeNDJSON {
+		if err := needChunks(r); err != nil {
+			a.fail(w, r, err)
+			return
+		}
 		a.searchNDJSON(w, r, s)
 		return
 	}
@@ -34,7 +38,7 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) {
 	defer out.release()
 	out.buf = append(out.buf, `{"events":[`...)
 	empty := len(out.buf)
-	next, err := a.query.Search(r.Context(), s, func(e *event.Event) bool {
+	next, err := a.page(w, r, s, func(e *event.Event) bool {
 		if out.sent || len(out.buf) > empty {
 			out.buf = append(out.buf, ',')
 		}
@@ -54,12 +58,22 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) {
 	out.finish()
 }
 
+// page runs a search. What it sends meanwhile counts towards the query's time: a
+// client that takes nothing must not hold a slot for longer than a query may.
+func (a *API) page(w http.ResponseWriter, r *http.Request, s *query.Search, yield func(*event.Event) bool) (next string, err error) {
+	if resp, ok := w.(*response); ok {
+		resp.bound(time.Now().Add(a.query.Timeout()))
+		defer resp.bound(time.Time{})
+	}
+	return a.query.Search(r.Context(), s, yield)
+}
+
 func (a *API) searchNDJSON(w http.ResponseWriter, r *http.Request, s *query.Search) {
 	w.Header().Set("Content-Type", typeNDJSON)
 	w.Header().Set("Trailer", cursorTrailer)
 	out := a.newAnswer(w)
 	defer out.release()
-	next, err := a.query.Search(r.Context(), s, func(e *event.Event) bool {
+	next, err := a.page(w, r, s, func(e *event.Event) bool {
 		out.buf = append(event.AppendJSON(out.buf, e, s.Fields), '\n')
 		return out.spill()
 	})

@@ -10,7 +10,6 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/daybook-log/daybook/event"
-	"github.com/daybook-log/daybook/internal/problem"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/store"
 )
@@ -51,9 +50,8 @@ func (a *API) export(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	if !r.ProtoAtLeast(1, 1) { // its answers end with the connection, whether whole or not
-		a.fail(w, r, problem.Problem{Type: "http-version", Status: http.StatusHTTPVersionNotSupported, Title: "HTTP version not supported",
-			Detail: "an export needs HTTP/1.1, because HTTP/1.0 cannot tell one that was broken off from a whole one; a proxy in between may have to be told (nginx: proxy_http_version 1.1)"})
+	if err := needChunks(r); err != nil {
+		a.fail(w, r, err)
 		return
 	}
 	h := w.Header()

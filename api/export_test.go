@@ -98,6 +98,9 @@ func TestCSVCells(t *testing.T) {
 		{"@SUM(A1)", `"'@SUM(A1)"`},
 		{"\t=1+1", "\"'\t=1+1\""},
 		{"\r=1+1", "\"'\r=1+1\""},
+		{"\n=1+1", "\"'\n=1+1\""},
+		{"＝1+1", `"'＝1+1"`},
+		{"＠SUM(A1)", `"'＠SUM(A1)"`},
 		{"a=1", "a=1"},
 		{"'quoted", "'quoted"},
 	}
@@ -120,6 +123,16 @@ func TestCSVCells(t *testing.T) {
 	records, err := csv.NewReader(strings.NewReader(strings.ReplaceAll(got, "\r\n", "\n"))).ReadAll()
 	if err != nil || len(records) != len(tests)+1 {
 		t.Errorf("another reader: %v, %d records", err, len(records))
+	}
+}
+
+// A record of one empty cell is no empty line, which readers skip.
+func TestCSVKeepsEmptyRecords(t *testing.T) {
+	s := newServer(t)
+	s.mem.Publish(run(0, 3)...)
+	got := s.get("/v1/export?format=csv&fields=reason")
+	if records, err := csv.NewReader(strings.NewReader(got)).ReadAll(); err != nil || len(records) != 4 {
+		t.Errorf("%d records, want a header and 3; %v; got %q", len(records), err, got)
 	}
 }
 
@@ -162,20 +175,26 @@ func TestFailedExportDoesNotLookComplete(t *testing.T) {
 	}
 }
 
-// Over HTTP/1.0 an export that was cut off could not be told from a whole one.
-func TestExportNeedsChunks(t *testing.T) {
+// Over HTTP/1.0 lines that were cut off could not be told from all of them.
+func TestLinesNeedChunks(t *testing.T) {
 	s := newServer(t)
-	conn, err := net.Dial("tcp", s.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := io.WriteString(conn, "GET /v1/export HTTP/1.0\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	answer, err := io.ReadAll(conn)
-	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.0 505 ") {
-		t.Errorf("%v: %s", err, answer)
+	for request, status := range map[string]string{
+		"GET /v1/export HTTP/1.0\r\n\r\n":                                 "505",
+		"GET /v1/events HTTP/1.0\r\nAccept: application/x-ndjson\r\n\r\n": "505",
+		"GET /v1/events HTTP/1.0\r\n\r\n":                                 "200",
+	} {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, request); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.0 "+status) {
+			t.Errorf("%q: %v: %s", request, err, answer)
+		}
 	}
 }
 

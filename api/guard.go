@@ -57,9 +57,9 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 	case g.localOnly && !isLocal(r.Host):
 		problem.Write(resp, problem.Problem{Type: "foreign-host", Status: http.StatusForbidden, Title: "Foreign host",
 			Detail: "this server has no keys and answers to this machine only: ask for it as localhost, 127.0.0.1 or [::1], not as another host"})
-	case g.origins.Check(r) != nil:
+	case g.origins.Check(r) != nil || embedded(r):
 		problem.Write(resp, problem.Problem{Type: "foreign-origin", Status: http.StatusForbidden, Title: "Foreign origin",
-			Detail: "a page of another site may not send to this server"})
+			Detail: "a page of another site may link to this server and nothing else"})
 	default:
 		next.ServeHTTP(resp, r)
 	}
@@ -74,11 +74,20 @@ func (g *guard) recover(resp *response, r *http.Request) {
 	if cause != http.ErrAbortHandler {
 		g.log.Error("a request made the server panic", "method", r.Method, "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
 		if resp.status == 0 {
+			forget(resp.Header())
 			problem.Write(resp, internalProblem)
 			return
 		}
 	}
 	panic(http.ErrAbortHandler) // breaks the connection off
+}
+
+// embedded reports whether a browser asks for a page of another site, other than
+// to show the answer as a page of its own. The answer could not be read there, but
+// its delay could, and a few images that are exports would take every slot.
+func embedded(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return (site == "cross-site" || site == "same-site") && r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }
 
 // isLocal reports whether a Host header names this machine. Without one (only
@@ -102,7 +111,8 @@ type response struct {
 	control  *http.ResponseController
 	stall    time.Duration
 	extended time.Time
-	status   int // 0: nothing was answered yet
+	latest   time.Time // no write lasts beyond; zero: no such bound
+	status   int       // 0: nothing was answered yet
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -113,8 +123,18 @@ func (r *response) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *response) extend(now time.Time) {
 	if now.Sub(r.extended) >= r.stall/4 { // not for every write: it costs a system timer
 		r.extended = now
-		r.control.SetWriteDeadline(now.Add(r.stall))
+		deadline := now.Add(r.stall)
+		if !r.latest.IsZero() && r.latest.Before(deadline) {
+			deadline = r.latest
+		}
+		r.control.SetWriteDeadline(deadline)
 	}
+}
+
+// bound lets no write last beyond t. The zero time lifts the bound.
+func (r *response) bound(t time.Time) {
+	r.latest, r.extended = t, time.Time{}
+	r.extend(time.Now())
 }
 
 func (r *response) WriteHeader(status int) {

@@ -48,6 +48,23 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 
 // Every text field of an event is a parameter of whatever names a set of events,
 // and every field is in the schema of an event.
+// The guard stands before every endpoint, and what reads the store may fail.
+func TestOpenAPIHasTheRefusals(t *testing.T) {
+	for path, item := range loadOpenAPI(t, newServer(t)).Paths.Map() {
+		statuses := []string{"403"}
+		if strings.HasPrefix(path, "/v1/") {
+			statuses = append(statuses, "400", "431", "500", "503")
+		}
+		for method, op := range item.Operations() {
+			for _, status := range statuses {
+				if op.Responses.Value(status) == nil {
+					t.Errorf("%s %s does not say that it may answer %s", method, path, status)
+				}
+			}
+		}
+	}
+}
+
 func TestOpenAPIHasEveryField(t *testing.T) {
 	doc := loadOpenAPI(t, newServer(t))
 	for _, path := range []string{"/v1/events", "/v1/events/tail", "/v1/counts", "/v1/export"} {

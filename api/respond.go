@@ -138,12 +138,26 @@ func (b *answer) spill() bool {
 }
 
 func (b *answer) send() bool {
+	if !b.sent {
+		b.a.admitMissing(b.w)
+	}
 	b.sent = true
 	if b.err == nil {
 		_, b.err = b.w.Write(b.buf)
 	}
 	b.buf = b.buf[:0]
 	return b.err == nil
+}
+
+// missingHeader carries how many events an answer may lack for damage.
+const missingHeader = "Daybook-Missing-Events"
+
+// admitMissing says so in the header when events are missing from the store: an
+// answer without them must not look complete.
+func (a *API) admitMissing(w http.ResponseWriter) {
+	if n := a.query.Missing(); n > 0 {
+		w.Header().Set(missingHeader, strconv.FormatInt(n, 10))
+	}
 }
 
 // Write gathers p, for encoders that write.
@@ -175,9 +189,23 @@ func (b *answer) fail(r *http.Request, err error) {
 		}
 		panic(http.ErrAbortHandler)
 	}
-	h := b.w.Header()
-	for _, name := range []string{"Content-Disposition", "Content-Encoding", "Content-Type", "Trailer"} {
+	forget(b.w.Header())
+	b.a.fail(b.w, r, err)
+}
+
+// forget takes back what was said of an answer that is not sent.
+func forget(h http.Header) {
+	for _, name := range []string{"Content-Disposition", "Content-Encoding", "Content-Length", "Content-Type", "Trailer"} {
 		h.Del(name)
 	}
-	b.a.fail(b.w, r, err)
+}
+
+// needChunks refuses HTTP/1.0 to answers that may be broken off and look whole:
+// its answers end with the connection, whether whole or not.
+func needChunks(r *http.Request) error {
+	if r.ProtoAtLeast(1, 1) {
+		return nil
+	}
+	return problem.Problem{Type: "http-version", Status: http.StatusHTTPVersionNotSupported, Title: "HTTP version not supported",
+		Detail: "an export, and a search that gives NDJSON, need HTTP/1.1, because HTTP/1.0 cannot tell an answer that was broken off from a whole one; a proxy in between may have to be told (nginx: proxy_http_version 1.1)"}
 }

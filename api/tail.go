@@ -25,7 +25,7 @@ func (a *API) tail(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	sink := &sseSink{w: w, control: http.NewResponseController(w), fields: t.Fields}
+	sink := &sseSink{a: a, w: w, control: http.NewResponseController(w), fields: t.Fields}
 	if r.Method == http.MethodHead { // a tail has no end to wait for
 		sink.begin()
 		return
@@ -57,6 +57,7 @@ func (a *API) tail(w http.ResponseWriter, r *http.Request) {
 // and no data: nothing is dispatched, but a client that connects again does not
 // make the server go once more over what did not match.
 type sseSink struct {
+	a       *API
 	w       http.ResponseWriter
 	control *http.ResponseController
 	fields  event.FieldSet
@@ -68,6 +69,7 @@ type sseSink struct {
 // begin sends the header.
 func (s *sseSink) begin() {
 	s.began = true
+	s.a.admitMissing(s.w)
 	s.w.Header().Set("Content-Type", typeSSE)
 	s.w.Header().Set("X-Accel-Buffering", "no") // a proxy that gathers answers would hold events back
 	s.w.WriteHeader(http.StatusOK)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/daybook-log/daybook/event"
@@ -15,6 +16,10 @@ import (
 const (
 	DefaultTop = 10
 	MaxTop     = 1000
+
+	// MaxCells bounds what a count by time and by value may return, buckets times
+	// top. Each takes about 200 bytes on its way from the store to the client.
+	MaxCells = 250_000
 )
 
 // autoBuckets is the most buckets that interval=auto gives: as many bars as a
@@ -66,7 +71,7 @@ type CountsAnswer struct {
 	Interval time.Duration
 	// Range is what the buckets span: the range asked for, and where that is
 	// open, the range of the events that matched. Zero without buckets and
-	// where nothing matched.
+	// where nothing can match.
 	Range store.Range
 }
 
@@ -102,7 +107,10 @@ func (e *Engine) Counts(ctx context.Context, c *Counts) (*CountsAnswer, error) {
 // the oldest or newest event that matches; the zero Range says that none does.
 func (e *Engine) extent(ctx context.Context, c *Counts, q store.Count) (store.Range, error) {
 	r := q.Range
-	if bounded(r) || r.From >= r.To {
+	switch {
+	case r.From >= r.To:
+		return store.Range{}, nil
+	case bounded(r):
 		return r, nil
 	}
 	edge := func(order store.Order) (at int64, found bool, err error) {
@@ -133,12 +141,18 @@ func (e *Engine) extent(ctx context.Context, c *Counts, q store.Count) (store.Ra
 // width returns the width of the buckets over r.
 func (c *Counts) width(r store.Range) (time.Duration, error) {
 	if c.Auto {
-		return autoWidth(r), nil
+		return autoWidth(r), nil // autoBuckets × MaxTop is less than MaxCells
 	}
-	if n := buckets(r, c.Interval); n > store.MaxBuckets {
+	n := buckets(r, c.Interval)
+	if n > store.MaxBuckets {
 		return 0, ParamErrors{{Param: "interval", Value: c.Interval.String(), Reason: fmt.Sprintf(
 			"gives %d buckets from %s to %s, at most %d are returned; take a wider interval (auto would be %s) or a shorter range",
 			n, stamp(r.From), stamp(r.To), store.MaxBuckets, FormatInterval(autoWidth(r)))}}
+	}
+	if c.By != nil && n*int64(c.Top) > MaxCells {
+		return 0, ParamErrors{{Param: "top", Value: strconv.Itoa(c.Top), Reason: fmt.Sprintf(
+			"gives %d groups of %d buckets, together at most %d buckets are returned; take at most top=%d or a wider interval",
+			c.Top, n, MaxCells, MaxCells/n)}}
 	}
 	return c.Interval, nil
 }

@@ -28,6 +28,7 @@ func TestCounts(t *testing.T) {
 		{"interval=auto&from=2026-11-01&to=2026-11-02", "120 every 15m 00:00:00=120"},
 		{"interval=auto&user_id=user-0&to=2026-11-01T00:00:04Z", "2 every 100ms 00:00:00=1 00:00:03=1"},
 		{"interval=auto&user_id=nobody", "0"},
+		{"interval=1h&from=2026-11-02&q=timestamp:<2026-11-01", "0"}, // no time is in both
 		{"interval=1m&by=action", "120 every 1m 00:00:00=60 00:01:00=60 document.read=60[30 30] document.update=60[30 30] of 2"},
 		{"interval=1ms&from=2026-11-01&to=2026-11-01T00:00:09Z", "9 every 1ms 00:00:00=1 00:00:01=1 00:00:02=1 00:00:03=1 00:00:04=1 00:00:05=1 00:00:06=1 00:00:07=1 00:00:08=1"},
 	}
@@ -80,7 +81,13 @@ func describe(c *query.CountsAnswer) string {
 func TestTooManyBucketsAreRefused(t *testing.T) {
 	mem := querytest.New()
 	mem.Publish(run(0, 120)...)
-	for _, given := range []string{"interval=1ms", "interval=1ms&from=2026-11-01", "interval=1s&from=2020&to=2026"} {
+	for given, param := range map[string]string{
+		"interval=1ms": "interval", "interval=1ms&from=2026-11-01": "interval", "interval=1s&from=2020&to=2026": "interval",
+		"interval=10ms&by=user_id&top=1000&from=2026-11-01&to=2026-11-01T00:00:10Z": "top",
+		"interval=10ms&by=user_id&top=251&from=2026-11-01&to=2026-11-01T00:00:10Z":  "top",
+		"interval=10ms&by=user_id&top=250&from=2026-11-01&to=2026-11-01T00:00:10Z":  "",
+		"interval=10ms&top=1000&by=user_id&from=2026-11-01&to=2026-11-01T00:00:02Z": "",
+	} {
 		p := params(t, given)
 		c := p.Counts(epoch)
 		if err := p.Err(); err != nil {
@@ -88,8 +95,8 @@ func TestTooManyBucketsAreRefused(t *testing.T) {
 		}
 		_, err := newEngine(mem).Counts(t.Context(), c)
 		var faults query.ParamErrors
-		if !errors.As(err, &faults) || faults[0].Param != "interval" {
-			t.Errorf("%s: got %v, want a fault of interval", given, err)
+		if refused := errors.As(err, &faults); refused != (param != "") || (refused && faults[0].Param != param) {
+			t.Errorf("%s: got %v, want a fault of %q", given, err, param)
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (p *Params) filter(now time.Time) filter.Expr {
 		terms = p.equals(terms, name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.values)) {
-		if strings.Contains(name, ".") { // labels.env, metadata.order.id
+		if strings.Contains(name, ".") && len(p.errs) < maxFaults { // labels.env, metadata.order.id
 			terms = p.equals(terms, name)
 		}
 	}
@@ -88,18 +88,18 @@ func (p *Params) equals(terms []filter.Expr, name string) []filter.Expr {
 	}
 	x, err := filter.Equals(sel, v)
 	if err != nil {
-		p.Fail(name, v, "%v", err)
+		p.Fail(name, v, "%s", strings.TrimPrefix(err.Error(), name+": "))
 		return terms
 	}
 	return append(terms, x)
 }
 
 func (p *Params) filterFault(name, value string, err error) {
-	fault := &ParamError{Param: name, Value: shorten(value), Reason: err.Error()}
+	fault := &ParamError{Param: name, Value: value, Reason: err.Error()}
 	if syntax, ok := errors.AsType[*filter.SyntaxError](err); ok {
 		fault.Column, fault.Token, fault.Reason = syntax.Column, syntax.Token, syntax.Reason
 	}
-	p.errs = append(p.errs, fault)
+	p.fault(fault)
 }
 
 // plan returns the scan of c's events. The range is as tight as range and filter

@@ -13,7 +13,8 @@
 // stream position each, taken when they begin. The pages of a search share the
 // snapshot of the first ([Search]): concatenated they are exactly the result as
 // it was then, however many events arrive and segments are compacted meanwhile.
-// What retention removes is gone from later pages too.
+// What retention removes is gone from later pages too. What damage took away is
+// missing, and [Engine.Missing] says how much that is.
 //
 // A tail is a query without an end ([Engine.Tail]): events in the order in which
 // the stream took them, from a position on, each once. It reads from the store

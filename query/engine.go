@@ -18,6 +18,7 @@ type Store interface {
 	Get(ctx context.Context, id event.ID) (*event.Event, error)
 	Visible() event.Positions
 	Wait(ctx context.Context, pos event.Positions) error
+	Stats() store.Stats
 }
 
 // Stream is what a query needs of the stream: to know what the store must have
@@ -87,6 +88,19 @@ func New(o Options) *Engine {
 	}
 }
 
+// Timeout returns how long a search, count or get may take.
+func (e *Engine) Timeout() time.Duration { return e.timeout }
+
+// Missing returns how many events every answer may lack, because the segment that
+// held them was damaged and set aside. Asked after an answer's first event or at
+// its end, it covers what that answer lacks.
+func (e *Engine) Missing() (events int64) {
+	for _, d := range e.store.Stats().Damaged {
+		events += d.Events
+	}
+	return events
+}
+
 // Stats says what an engine is doing and has refused since it was made.
 type Stats struct {
 	Queries int // searches, counts and gets that hold a slot
@@ -132,6 +146,8 @@ type Fresh struct {
 	// Wait bounds how long the store may take; nil: as long as the query may.
 	// Zero takes what is there and promises nothing.
 	Wait *time.Duration
+
+	cursor *cursor // its snapshot is waited for, whatever Wait says; nil: the query has none
 }
 
 // run admits a query, gives it its time, and waits until it can be answered.
@@ -139,6 +155,9 @@ func (e *Engine) run(ctx context.Context, fresh Fresh, query func(context.Contex
 	ctx, cancel := context.WithTimeoutCause(ctx, e.timeout, ErrTimeout)
 	defer cancel()
 	if err := e.catchUp(ctx, fresh); err != nil {
+		return err
+	}
+	if err := e.reach(ctx, fresh.cursor); err != nil {
 		return err
 	}
 	if err := e.enter(ctx, e.queries); err != nil {
@@ -172,7 +191,6 @@ func (e *Engine) catchUp(ctx context.Context, fresh Fresh) error {
 	if fresh.Wait != nil && *fresh.Wait <= 0 {
 		return nil
 	}
-	began := time.Now()
 	if fresh.Wait != nil {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, *fresh.Wait, ErrTimeout)
@@ -186,10 +204,16 @@ func (e *Engine) catchUp(ctx context.Context, fresh Fresh) error {
 	for p, offset := range fresh.After {
 		want = want.Advance(int32(p), offset)
 	}
+	return e.await(ctx, want)
+}
+
+// await waits until the store has reached want.
+func (e *Engine) await(ctx context.Context, want event.Positions) error {
 	if e.store.Visible().Covers(want) {
 		return nil
 	}
-	err = outcome(ctx, e.store.Wait(ctx, want))
+	began := time.Now()
+	err := outcome(ctx, e.store.Wait(ctx, want))
 	if errors.Is(err, ErrTimeout) {
 		e.behind.Add(1)
 		waited := time.Since(began).Round(time.Millisecond)

@@ -1,8 +1,6 @@
 package query
 
 import (
-	"errors"
-	"strings"
 	"time"
 
 	"github.com/daybook-log/daybook/event"
@@ -27,18 +25,8 @@ func (p *Params) instant(name string, now time.Time) (ns int64, given bool) {
 // for a span there, such as a day, is its first moment here; relative times count
 // from now.
 func parseInstant(v string, now time.Time) (int64, error) {
-	if strings.ContainsAny(v, " \"()*\\<>=") || strings.Contains(v, "..") {
-		v = "?" // would be more than a value to the filter language, and is no time
-	}
-	since, err := filter.ParseAt(event.Timestamp.String()+":>="+v, now)
-	if syntax, ok := errors.AsType[*filter.SyntaxError](err); ok {
-		return 0, errors.New(syntax.Reason) // its column is in a text that nobody wrote
-	}
-	if err != nil {
-		return 0, err
-	}
-	from, _ := filter.TimeRange(since)
-	return from, nil
+	from, _, err := filter.Span(v, now)
+	return from, err
 }
 
 // receivedSince returns the filter of the events that the stream took at or

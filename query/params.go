@@ -7,14 +7,19 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/daybook-log/daybook/event"
 )
 
-// Params reads the parameters of one request. Every parameter that a request may
-// carry is asked for once; [Params.Err] then refuses what nobody asked for,
-// because a misspelt parameter that is ignored makes a search wider than meant.
-// All faults are gathered and reported together.
+// maxFaults is how many faults of a request are reported. A request has room for
+// thousands, and each answer would be a hundred times as long.
+const maxFaults = 32
+
+// Params reads the parameters of one request. [Params.Err] refuses those that
+// were not asked for, because a misspelt parameter that is ignored makes a search
+// wider than meant. All faults are gathered and reported together, each once, up
+// to maxFaults.
 type Params struct {
 	values map[string][]string
 	known  []string // what was asked for
@@ -26,18 +31,33 @@ func NewParams(values map[string][]string) *Params { return &Params{values: valu
 
 // Fail records a fault of a parameter.
 func (p *Params) Fail(name, value, format string, args ...any) {
-	p.errs = append(p.errs, &ParamError{Param: name, Value: shorten(value), Reason: fmt.Sprintf(format, args...)})
+	p.fault(&ParamError{Param: name, Value: value, Reason: fmt.Sprintf(format, args...)})
+}
+
+// fault records e, whose name and value may be as long as they came.
+func (p *Params) fault(e *ParamError) {
+	e.Param, e.Value = shorten(e.Param), shorten(e.Value)
+	again := slices.ContainsFunc(p.errs, func(o *ParamError) bool { return *o == *e })
+	if !again && len(p.errs) < maxFaults {
+		p.errs = append(p.errs, e)
+	}
 }
 
 // Text returns the value of a parameter and whether it was given. Giving it
-// empty or more than once is a fault.
+// empty, more than once or in another encoding than UTF-8 is a fault.
 func (p *Params) Text(name string) (string, bool) {
 	v, ok := p.raw(name)
-	if ok && v == "" {
+	switch {
+	case !ok:
+		return "", false
+	case v == "":
 		p.Fail(name, "", "is empty; leave the parameter out, or give it a value")
 		return "", false
+	case !utf8.ValidString(v):
+		p.Fail(name, v, "is not UTF-8; percent-encode the bytes of its UTF-8 form")
+		return "", false
 	}
-	return v, ok
+	return v, true
 }
 
 // raw is Text for a parameter that may be empty.
@@ -90,6 +110,9 @@ func (p *Params) Fields(name string) event.FieldSet {
 	}
 	var set event.FieldSet
 	for part := range strings.SplitSeq(v, ",") {
+		if len(p.errs) == maxFaults {
+			break
+		}
 		part = strings.TrimSpace(part)
 		if f, ok := event.FieldByName(part); ok {
 			set |= event.Fields(f)
@@ -132,7 +155,7 @@ func (p *Params) Fresh() Fresh {
 // a [ParamErrors], or nil.
 func (p *Params) Err() error {
 	for _, name := range slices.Sorted(maps.Keys(p.values)) {
-		if !slices.Contains(p.known, name) {
+		if len(p.errs) < maxFaults && !slices.Contains(p.known, name) {
 			p.Fail(name, first(p.values[name]), "no such parameter here%s", suggest(name, p.known))
 		}
 	}

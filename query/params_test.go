@@ -2,6 +2,7 @@ package query_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +30,8 @@ func TestParamFaults(t *testing.T) {
 		{search, "limit=1&limit=2", "limit", "given 2 times"},
 		{search, "user_id=a&user_id=b", "user_id", "q=user_id:(a or b)"},
 		{search, "user_id=", "user_id", "is empty"},
+		{search, "user_id=%ff", "user_id", "is not UTF-8"},
+		{search, "order=%ff", "order", "is not UTF-8"},
 		{search, "order=up", "order", "must be newest or oldest"},
 		{search, "order=newst", "order", "did you mean newest?"},
 		{search, "userid=alice", "userid", "did you mean user_id?"},
@@ -46,7 +49,8 @@ func TestParamFaults(t *testing.T) {
 		{search, "from=2026-11-02T10:00:00Z&to=2026-11-02T10:00:00Z", "from", "must lie before to"},
 		{search, "from=2026-11-02&to=2026-11-02", "from", "the day after"},
 		{search, "from=1000-01-01", "from", "outside the years"},
-		{search, "source_ip=localhost", "source_ip", "address"},
+		{search, "source_ip=localhost", "source_ip", "takes an address"},
+		{search, "from=2026 ", "from", "a time is a date"},
 		{search, "event_id=42", "event_id", "UUID"},
 		{search, "fields=user_id,usr", "fields", "no event field is called that"},
 		{search, "fields=user_id,acton", "fields", "did you mean action?"},
@@ -85,8 +89,47 @@ func TestParamFaults(t *testing.T) {
 			if len(faults) != 1 {
 				t.Errorf("%d faults: %v", len(faults), faults)
 			}
+			if strings.HasPrefix(faults[0].Reason, tt.param+": ") {
+				t.Errorf("%s names the parameter twice", faults[0])
+			}
 			if f := faults[0]; f.Param != tt.param || !strings.Contains(f.Reason, tt.reason) {
 				t.Errorf("got %s: %s\nwant %s: … %s …", f.Param, f.Reason, tt.param, tt.reason)
+			}
+		})
+	}
+}
+
+// A request full of faults does not get an answer many times its size, and one
+// fault is reported once, however often the parameter is read.
+func TestFaultsAreBounded(t *testing.T) {
+	var unknown, paths, fields strings.Builder
+	for n := range 2000 {
+		fmt.Fprintf(&unknown, "unknown%d=1&", n)
+		fmt.Fprintf(&paths, "nothing.at%d=1&", n)
+		fmt.Fprintf(&fields, "unknown%d,", n)
+	}
+	tests := []struct {
+		name, given string
+		faults      int
+	}{
+		{"unknown parameters", unknown.String(), 32},
+		{"unknown paths", paths.String(), 32},
+		{"unknown fields", "fields=" + fields.String(), 32},
+		{"a name of 60 KB", strings.Repeat("a", 60_000) + "=1", 1},
+		{"asked for twice", "order=", 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := params(t, strings.TrimSuffix(tt.given, "&"))
+			p.Search(epoch)
+			p.Fields("fields")
+			p.Text("order")
+			var faults query.ParamErrors
+			if !errors.As(p.Err(), &faults) || len(faults) != tt.faults {
+				t.Fatalf("%d faults, want %d", len(faults), tt.faults)
+			}
+			if n := len(faults.Error()); n > tt.faults*1000 {
+				t.Errorf("they take %d bytes", n)
 			}
 		})
 	}

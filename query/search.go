@@ -60,14 +60,13 @@ func (p *Params) Search(now time.Time) *Search {
 // returns the cursor of the next page, "" when there is none. The event is valid
 // only during the call.
 func (e *Engine) Search(ctx context.Context, s *Search, yield func(*event.Event) bool) (next string, err error) {
-	err = e.run(ctx, s.Fresh, func(ctx context.Context) error {
+	fresh := s.Fresh
+	fresh.cursor = s.cursor
+	err = e.run(ctx, fresh, func(ctx context.Context) error {
 		scan := s.plan(s.Order, s.Fields)
 		scan.Limit = s.Limit + 1 // one more shows that there is a next page
 		scan.Until = e.store.Visible().Clone()
 		if s.cursor != nil {
-			if err := e.reach(ctx, s.cursor); err != nil {
-				return err
-			}
 			scan.Until = s.cursor.until
 			scan.After = &s.cursor.last
 		}
@@ -93,7 +92,7 @@ func (e *Engine) Search(ctx context.Context, s *Search, yield func(*event.Event)
 // rebuild after a restart. A snapshot beyond the stream's end is none of this
 // log's.
 func (e *Engine) reach(ctx context.Context, c *cursor) error {
-	if e.store.Visible().Covers(c.until) {
+	if c == nil || e.store.Visible().Covers(c.until) {
 		return nil
 	}
 	end, err := e.stream.End(ctx)
@@ -103,7 +102,7 @@ func (e *Engine) reach(ctx context.Context, c *cursor) error {
 	if !end.Covers(c.until) {
 		return ParamErrors{{Param: "cursor", Value: shorten(c.encode()), Reason: errCursorLog.Error()}}
 	}
-	return e.store.Wait(ctx, c.until)
+	return e.await(ctx, c.until)
 }
 
 // Export asks for every event that matches, ordered by time, as of its start.

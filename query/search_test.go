@@ -187,6 +187,34 @@ func TestCursorOutlivesARestart(t *testing.T) {
 	})
 }
 
+// A page that waits for its cursor's snapshot keeps nobody else from a slot, and
+// says so when the store does not get there.
+func TestCursorWaitsWithoutASlot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := querytest.New()
+		before.Publish(run(0, 10)...)
+		_, cursor := page(t, newEngine(before), "limit=2")
+		after := querytest.New()
+		after.Publish(run(0, 5)...)
+		after.Hold(true)
+		after.Publish(run(5, 10)...)
+		e := query.New(query.Options{Store: after, Stream: after, Concurrency: 1})
+		ended := make(chan error)
+		go func() {
+			_, err := e.Search(t.Context(), parseSearch(t, "wait=0s&cursor="+cursor), func(*event.Event) bool { return true })
+			ended <- err
+		}()
+		synctest.Wait()
+		if got, _ := page(t, e, "wait=0s"); len(got) != 5 {
+			t.Errorf("got %v, want what is there", got)
+		}
+		var behind *query.BehindError
+		if err := <-ended; !errors.As(err, &behind) || behind.Want.At(0) != 10 {
+			t.Errorf("got %v, want a BehindError", err)
+		}
+	})
+}
+
 // A query sees what was acknowledged before it began.
 func TestReadYourWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -28,6 +28,7 @@ type Mem struct {
 	moved   chan struct{}   // guarded by mu: closed, and replaced, when visible moves
 	scanErr error           // guarded by mu
 	scanAt  int             // guarded by mu
+	damaged []store.Damage  // guarded by mu
 }
 
 // New returns an empty store.
@@ -72,6 +73,20 @@ func (m *Mem) Forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.rows = nil
+}
+
+// Lose makes the store say that a segment of n events is damaged.
+func (m *Mem) Lose(n int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.damaged = append(m.damaged, store.Damage{Events: n})
+}
+
+// Stats returns what the store says is damaged, and nothing else.
+func (m *Mem) Stats() store.Stats {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return store.Stats{Damaged: slices.Clone(m.damaged)}
 }
 
 // take moves what is held into the store. The caller holds mu.

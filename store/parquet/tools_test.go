@@ -70,55 +70,11 @@ func TestReadByParquetGo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []event.Event
-	for _, g := range f.RowGroups() {
-		rows := g.Rows()
-		buf := make([]pq.Row, 512)
-		for {
-			n, err := rows.ReadRows(buf)
-			for _, row := range buf[:n] {
-				got = append(got, eventOf(row))
-			}
-			if err == io.EOF {
-				break
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := rows.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	same(t, got, want)
+	same(t, parquettest.ReadParquetGo(t, f), want)
 
 	for _, g := range f.RowGroups() {
 		checkIndexes(t, g)
 	}
-}
-
-// eventOf turns a row of parquet-go into an event.
-func eventOf(row pq.Row) event.Event {
-	var e event.Event
-	for i, v := range row {
-		switch f := event.Field(i); f {
-		case event.EventID:
-			e.ID = event.ID(v.ByteArray())
-		case event.Timestamp:
-			e.Timestamp = v.Int64()
-		case event.ReceivedAt:
-			e.ReceivedAt = v.Int64()
-		case event.Partition:
-			e.Partition = v.Int32()
-		case event.Offset:
-			e.Offset = v.Int64()
-		default:
-			if !v.IsNull() {
-				e.SetText(f, string(v.ByteArray()))
-			}
-		}
-	}
-	return e
 }
 
 // checkIndexes compares the page index and bloom filters with the values that

@@ -1,5 +1,6 @@
-// Package parquettest reads Parquet files with another implementation, pyarrow,
-// for tests that what Daybook writes opens elsewhere and says the same there.
+// Package parquettest reads Parquet files with other implementations, pyarrow
+// and parquet-go, for tests that what Daybook writes opens elsewhere and says the
+// same there.
 package parquettest
 
 import (
