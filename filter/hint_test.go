@@ -5,6 +5,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/daybook-log/daybook/event"
 )
 
 func TestTimeRange(t *testing.T) {
@@ -105,6 +107,30 @@ func TestTermHints(t *testing.T) {
 		if exact != tt.exact || term.Prefix() != tt.prefix || term.Contains() != tt.contains {
 			t.Errorf("%s: Exact %s Prefix %q Contains %q, want %s %q %q", tt.query,
 				exact, term.Prefix(), term.Contains(), tt.exact, tt.prefix, tt.contains)
+		}
+	}
+}
+
+// TestMayMatch: a piece made of several texts may match if one of them does.
+func TestMayMatch(t *testing.T) {
+	for _, tt := range []struct {
+		query, piece string
+		field        event.Field
+		want         bool
+	}{
+		{`"needle"`, "haystackNEEDLEhay", event.Reason, true},
+		{`"needle"`, "haystacknedlehay", event.Reason, false},
+		{`"a\"b"`, `{"k":"xa\"b"}{"k":1}`, event.Metadata, true},
+		{`"a\"b"`, `{"k":"xa"}{"k":"b"}`, event.Metadata, false},
+		{`"größe"`, "GRÖSSEGRÖßE", event.Reason, true},
+		{`"x"`, "", event.Reason, false},
+	} {
+		x, err := Parse(tt.query)
+		if err != nil {
+			t.Fatal(tt.query, err)
+		}
+		if got := x.(*Text).MayMatch(tt.field, tt.piece); got != tt.want {
+			t.Errorf("%s in %s: %t, want %t", tt.query, tt.piece, got, tt.want)
 		}
 	}
 }

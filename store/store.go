@@ -23,8 +23,6 @@ var (
 	ErrNotFound = errors.New("no such event")
 	// ErrMemory: the query would need more memory than the settings allow it.
 	ErrMemory = errors.New("query needs more memory than it is allowed")
-	// ErrFull: there is no room to freeze or commit; the rows were not taken.
-	ErrFull = errors.New("store has no room")
 )
 
 // Store is the whole seam. A stage declares the part of it that it needs.
@@ -69,8 +67,13 @@ type Store interface {
 }
 
 // Range is the half-open interval of timestamps [From, To), ns since the Unix
-// epoch.
+// epoch. To at the greatest number there is means no end.
 type Range struct{ From, To int64 }
+
+// Includes reports whether t lies in r.
+func (r Range) Includes(t int64) bool {
+	return t >= r.From && (t < r.To || r.To == math.MaxInt64)
+}
 
 // AllTime is the range that holds every event.
 var AllTime = Range{math.MinInt64, math.MaxInt64}

@@ -40,6 +40,19 @@ func (s *Strings) At(i int) string {
 	return unsafe.String(unsafe.SliceData(b), len(b))
 }
 
+// Joined returns strings from to to-1 in one piece, without anything between them.
+func (s *Strings) Joined(from, to int) string {
+	if from >= to {
+		return ""
+	}
+	start := uint32(0)
+	if from > 0 {
+		start = s.Ends[from-1]
+	}
+	b := s.Data[start:s.Ends[to-1]]
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
 // Append adds a string. It panics if the strings would be more than [MaxData]
 // bytes together: whoever gathers rows stops long before (see [Builder.Bytes]).
 func (s *Strings) Append(v string) {
@@ -99,6 +112,26 @@ func (t *Text) Bytes() int64 {
 	n := t.Plain.bytes() + 4*int64(cap(t.Codes))
 	if t.Dict != nil {
 		n += t.Dict.bytes()
+	}
+	return n
+}
+
+// Written returns how many bytes the values of all rows take, each written out.
+func (t *Text) Written() int64 {
+	if t.Dict == nil {
+		return int64(len(t.Plain.Data))
+	}
+	if t.Codes == nil {
+		return int64(t.Rows) * int64(len(t.Dict.Data))
+	}
+	n, start := int64(0), uint32(0)
+	uses := make([]int64, t.Dict.Len()+1)
+	for _, c := range t.Codes {
+		uses[c]++
+	}
+	for c, end := range t.Dict.Ends {
+		n += uses[c+1] * int64(end-start)
+		start = end
 	}
 	return n
 }

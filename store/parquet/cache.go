@@ -133,7 +133,8 @@ type scratch struct {
 	in     []byte // as stored
 	raw    []byte // decompressed
 	levels []byte
-	codes  []uint32
+	codes  []uint32 // of the rows of a page that have a value
+	rows   []uint32 // codes of all rows of a page
 	ints   []int64
 }
 

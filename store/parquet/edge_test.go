@@ -304,3 +304,52 @@ func TestMayContain(t *testing.T) {
 		t.Errorf("the bloom filter says yes to %d of 10,000 values that are not there", wrong)
 	}
 }
+
+// TestFindLast: of rows with one identity the last is found.
+func TestFindLast(t *testing.T) {
+	es := realistic(5000, 3)
+	for _, i := range []int{10, 900, 905, 3000, 4999} {
+		es[i].ID = es[10].ID
+	}
+	b, info := write(t, columns(es))
+	rows := []int{0}
+	if err := open(t, b, info, nil).RowGroups()[0].FindIDs(t.Context(), []event.ID{es[10].ID}, rows); err != nil || rows[0] != 4999 {
+		t.Errorf("row %v, %v; want 4999", rows, err)
+	}
+}
+
+// TestEachCodes: codes by page are those of the whole column, and a page that is
+// not wanted is not read.
+func TestEachCodes(t *testing.T) {
+	es := realistic(100_000, 4)
+	b, info := write(t, columns(es))
+	g := open(t, b, info, nil).RowGroups()[0]
+	coded := 0
+	for f := event.UserID; f <= event.Metadata; f++ {
+		text, err := g.Text(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, from := range []int{0, 70_000, 100_000} {
+			at := -1
+			done, err := g.EachCodes(t.Context(), f, func(_, end int) bool { return end > from }, func(first int, codes []uint32) {
+				if at < 0 && first <= from {
+					at = first
+				}
+				if first != at || !slices.Equal(codes, text.Codes[first:first+len(codes)]) {
+					t.Errorf("%s: %d codes of rows from %d on, want them from %d on", f, len(codes), first, at)
+				}
+				at += len(codes)
+			})
+			if err != nil || done != (text.Codes != nil) || done && from < len(es) && at != len(es) || from == len(es) && at >= 0 {
+				t.Errorf("%s from row %d: %t, %v, up to row %d", f, from, done, err, at)
+			}
+			if done {
+				coded++
+			}
+		}
+	}
+	if coded < 6 {
+		t.Errorf("%d columns are coded", coded/3)
+	}
+}

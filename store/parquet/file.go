@@ -118,7 +118,7 @@ func (f *File) readTail() ([]byte, error) {
 	return tail, nil
 }
 
-// readAt fills b. That the file ends is damage; other errors are the caller's.
+// readAt fills b. That the file ends is damage; other errors are a [*ReadError].
 func (f *File) readAt(b []byte, off int64) error {
 	n, err := f.r.ReadAt(b, off)
 	switch {
@@ -127,7 +127,7 @@ func (f *File) readAt(b []byte, off int64) error {
 	case err == nil, errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return f.damaged(off+int64(n), "it ends here")
 	}
-	return fmt.Errorf("%s: reading %d bytes at %d: %w", f.name, len(b), off, err)
+	return &ReadError{f.name, off, len(b), err}
 }
 
 func (f *File) damaged(off int64, reason string) error {

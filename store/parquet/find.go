@@ -56,7 +56,7 @@ func (g *RowGroup) scanIDs(ctx context.Context, c *chunk, ids []event.ID, rows [
 	s := g.file.cache.scratch.Get().(*scratch)
 	defer g.file.cache.scratch.Put(s)
 	slices.SortFunc(wanted, func(a, b int) int { return compareIDs(&ids[a], &ids[b]) })
-	for p := range x.pages() {
+	for p := x.pages() - 1; p >= 0; p-- {
 		i, _ := slices.BinarySearchFunc(wanted, &bounds.min[p], func(w int, id *event.ID) int { return compareIDs(&ids[w], id) })
 		var page []event.ID
 		for ; i < len(wanted) && compareIDs(&ids[wanted[i]], &bounds.max[p]) <= 0; i++ {
@@ -72,8 +72,11 @@ func (g *RowGroup) scanIDs(ctx context.Context, c *chunk, ids []event.ID, rows [
 					return err
 				}
 			}
-			if n := slices.Index(page, ids[w]); n >= 0 {
-				rows[w] = int(x.first[p]) + n
+			for n := len(page) - 1; n >= 0; n-- {
+				if page[n] == ids[w] {
+					rows[w] = int(x.first[p]) + n
+					break
+				}
 			}
 		}
 	}

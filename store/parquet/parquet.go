@@ -26,8 +26,9 @@
 // body under the CRC32 in its header (the header is compared field by field with
 // what the index says), a bloom filter under a CRC32C in its column's metadata
 // (key "daybook.bloom_crc32c"), the tail under Info.TailCRC, which the manifest
-// keeps. Checksums are checked on every read, so a flipped bit is an error that
-// names its place and never a wrong or a missing event.
+// keeps. Checksums are checked on every read, that of a bloom filter when it is first
+// used, so a flipped bit is an error that names its place and never a wrong or a
+// missing event.
 //
 // # Columns
 //
@@ -72,6 +73,23 @@ type DamageError struct {
 	Offset int64 // where in the file; -1 when it is the file as a whole
 	Reason string
 }
+
+// ReadError says that the system did not read a piece of a file. It may do so when
+// asked again, or the disk may have lost the piece.
+type ReadError struct {
+	File   string
+	Offset int64
+	Size   int
+	Err    error
+}
+
+// Error names file, offset and cause.
+func (e *ReadError) Error() string {
+	return fmt.Sprintf("%s: reading %d bytes at %d: %v", e.File, e.Size, e.Offset, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *ReadError) Unwrap() error { return e.Err }
 
 // Error names file, offset and reason.
 func (e *DamageError) Error() string {

@@ -131,25 +131,70 @@ func (g *RowGroup) Text(ctx context.Context, f event.Field) (*column.Text, error
 // constant reports whether every row of c is the one string of its dictionary.
 func (c *chunk) constant(dict *column.Strings) bool { return c.nulls == 0 && dict.Len() == 1 }
 
+// EachCodes calls fn for the pages of a coded column that want accepts, with the
+// number of the first row and the codes of the page, which are valid during the
+// call only. want is given the rows first to end-1 of the page. It reports false,
+// and calls nothing, for a column that has no codes. Nothing the size of a column
+// is made on the way.
+func (g *RowGroup) EachCodes(ctx context.Context, f event.Field, want func(first, end int) bool, fn func(first int, codes []uint32)) (bool, error) {
+	c := g.chunks[f]
+	if !g.Has(f) || c.enc != format.RLEDictionary {
+		return false, nil
+	}
+	s := g.file.cache.scratch.Get().(*scratch)
+	defer g.file.cache.scratch.Put(s)
+	dict, err := g.dict(c, s)
+	if err != nil || c.constant(dict) {
+		return false, err
+	}
+	x, err := g.pageIndex(c)
+	if err != nil {
+		return false, err
+	}
+	for p := range x.pages() {
+		first, end := int(x.first[p]), int(x.first[p+1])
+		if !want(first, end) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return true, err
+		}
+		raw, err := g.readPage(c, x, p, s, &s.raw)
+		if err != nil {
+			return true, err
+		}
+		s.rows = resize(s.rows, end-first)
+		if !decodeCodePage(s.rows, raw, dict.Len(), s) {
+			return true, g.contents(c, x.off[p])
+		}
+		fn(first, s.rows)
+	}
+	return true, nil
+}
+
 // readCodes reads all codes of c, the dictionary of which has n strings.
 func (g *RowGroup) readCodes(ctx context.Context, c *chunk, dst []uint32, n int, s *scratch) error {
 	return g.eachPage(ctx, c, s, func(first, rows int, raw []byte) bool {
-		out := dst[first : first+rows]
-		levels, values, ok := splitLevels(raw)
-		if !ok {
-			return false
-		}
-		if allPresent(levels, rows) {
-			return decodeCodes(out, values, n)
-		}
-		present, ok := countLevels(levels, rows)
-		s.codes = resize(s.codes, present)
-		if !ok || !decodeCodes(s.codes, values, n) {
-			return false
-		}
-		spread(out, s.codes, levels)
-		return true
+		return decodeCodePage(dst[first:first+rows], raw, n, s)
 	})
+}
+
+// decodeCodePage reads a page of codes into a dictionary of n strings.
+func decodeCodePage(out []uint32, raw []byte, n int, s *scratch) bool {
+	levels, values, ok := splitLevels(raw)
+	if !ok {
+		return false
+	}
+	if allPresent(levels, len(out)) {
+		return decodeCodes(out, values, n)
+	}
+	present, ok := countLevels(levels, len(out))
+	s.codes = resize(s.codes, present)
+	if !ok || !decodeCodes(s.codes, values, n) {
+		return false
+	}
+	spread(out, s.codes, levels)
+	return true
 }
 
 // readStrings reads all strings of c.
@@ -306,7 +351,8 @@ func (g *RowGroup) verify(ctx context.Context, c *chunk, s *scratch) error {
 	})
 }
 
-// FindIDs looks identities up: rows[i] is the row of ids[i], or -1. Bloom
+// FindIDs looks identities up: rows[i] is the row of ids[i], the last should there
+// be several, or -1. Bloom
 // filter and page index decide which pages are read, each at most once.
 func (g *RowGroup) FindIDs(ctx context.Context, ids []event.ID, rows []int) error {
 	c := g.chunks[event.EventID]

@@ -17,7 +17,7 @@ import (
 )
 
 // benchRows are n events of 410 bytes as a service would send them: rising
-// UUIDv7, 10,000 users (a few of them busy), 40 actions, 100,000 resources, a
+// UUIDv7, 10,000 users (a few of them busy, one with an event in 300,000), 40 actions, 100,000 resources, a
 // unique request_id, a label and metadata of many values. first is the offset of
 // the first; 300,000 come in a second, and one in a hundred is late.
 func benchRows(first, n int) []event.Event {
@@ -34,7 +34,11 @@ func benchRows(first, n int) []event.Event {
 		if r.IntN(100) == 0 {
 			e.Timestamp -= r.Int64N(50_000_000)
 		}
-		e.UserID, e.Action = "user-"+strconv.Itoa(user), "document.verb"+strconv.Itoa(action)
+		name := strconv.Itoa(user)
+		if (first+i)%300_000 == 777 {
+			name = "spread"
+		}
+		e.UserID, e.Action = "user-"+name, "document.verb"+strconv.Itoa(action)
 		e.Resource, e.TenantID = "document/"+strconv.Itoa(r.IntN(100_000)), "tenant-"+strconv.Itoa(user%50)
 		e.Outcome, e.Operation, e.UserType = "success", "read", "user"
 		e.Source, e.SourceIP = "service-"+strconv.Itoa(action%8), fmt.Sprintf("10.%d.%d.%d", user>>8, user&0xff, user%250)
@@ -154,6 +158,7 @@ func BenchmarkQueries(b *testing.B) {
 		{"newest", store.Scan{}},
 		{"user busy", store.Scan{Filter: parse("user_id:user-0")}},
 		{"user rare", store.Scan{Filter: parse("user_id:user-9990")}},
+		{"user spread", store.Scan{Filter: parse("user_id:user-spread")}},
 		{"user unknown", store.Scan{Filter: parse("user_id:nobody")}},
 		{"request_id old", store.Scan{Filter: parse("request_id:" + old.RequestID)}},
 		{"deep page", store.Scan{Filter: parse("action:document.verb1"), After: &store.Key{Timestamp: old.Timestamp}}},
@@ -186,6 +191,7 @@ func BenchmarkQueries(b *testing.B) {
 		{"over time", store.Count{Bucket: time.Second}},
 		{"by action over time", store.Count{By: &action, Bucket: time.Second}},
 		{"failures by user", store.Count{By: &user, Filter: parse("action:document.verb7")}},
+		{"failures by user over time", store.Count{By: &user, Filter: parse("action:document.verb7"), Bucket: time.Second}},
 	}
 	for _, x := range counts {
 		x.q.Range = store.AllTime
@@ -239,6 +245,56 @@ func BenchmarkQueries(b *testing.B) {
 			}
 		}
 	})
+}
+
+// BenchmarkKnownRandom measures Known of new UUIDv4 among DAYBOOK_BENCH_SEGMENTS
+// full segments of UUIDv4 (4 unless set): the ranges of identities say nothing,
+// so each asks the filter of each segment.
+func BenchmarkKnownRandom(b *testing.B) {
+	segments := 4
+	if v, err := strconv.Atoi(os.Getenv("DAYBOOK_BENCH_SEGMENTS")); err == nil {
+		segments = v
+	}
+	s, err := Open(vfs.OS(), b.TempDir(), Options{}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(4, 4))
+	random := func(id *event.ID) {
+		binary.BigEndian.PutUint64(id[:], r.Uint64()&^0xf000|0x4000)
+		binary.BigEndian.PutUint64(id[8:], r.Uint64()&^(3<<62)|1<<63)
+	}
+	for i := range segments {
+		rows := benchRows(i*DefaultHeadRows, DefaultHeadRows)
+		for j := range rows {
+			random(&rows[j].ID)
+		}
+		if err := s.Append(b.Context(), rows, event.Positions{int64(i+1) * DefaultHeadRows}); err != nil {
+			b.Fatal(err)
+		}
+		s.tryRotate()
+		if err := s.freeze(b.Context(), s.oldestFrozen()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	ids, found := make([]event.ID, 1000), make([]event.Position, 1000)
+	start := time.Now()
+	if err := s.Known(b.Context(), ids, 0, found); err != nil { // makes the filters
+		b.Fatal(err)
+	}
+	first := time.Since(start)
+	b.ReportAllocs()
+	for b.Loop() {
+		for i := range ids {
+			random(&ids[i])
+		}
+		if err := s.Known(b.Context(), ids, 0, found); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/event")
+	b.ReportMetric(float64(s.filterBytes.Load())/float64(segments*DefaultHeadRows), "filter-bytes/event")
+	b.ReportMetric(float64(first.Milliseconds())/float64(segments), "first-ms/segment")
 }
 
 // benchStore returns a store with full segments and a head of 100,000 rows.

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,8 +23,11 @@ import (
 // defaultTop is how many groups a count returns that does not say.
 const defaultTop = 10
 
-// groupBytes is about what a group takes besides its value.
-const groupBytes = 96
+// What groups take, about: one besides its value, and one of its buckets.
+const (
+	groupBytes = 96
+	cellBytes  = 64
+)
 
 // Count implements store.Store. Nothing is materialised: rows are counted by
 // dictionary code. Sources are counted in parallel. Groups with buckets take a
@@ -92,7 +97,9 @@ func (c *counting) count(ctx context.Context, i int, src source) error {
 		}
 		return c.checkBuckets()
 	}
-	set, err := selectRows(ctx, src, c.bounds, c.q.Filter, c.mem)
+	e := &evaluator{ctx: ctx, src: src, mem: c.mem}
+	defer e.release()
+	set, err := e.selectRows(c.bounds, c.q.Filter)
 	if err != nil || set == nil {
 		return err
 	}
@@ -100,14 +107,12 @@ func (c *counting) count(ctx context.Context, i int, src source) error {
 		return err
 	}
 	c.found[i] = set
-	e := &evaluator{ctx: ctx, src: src, mem: c.mem}
-	defer func() { c.mem.give(e.held) }()
 	if c.width > 0 {
 		times, err := e.ints(event.Timestamp)
 		if err != nil {
 			return err
 		}
-		if err := c.addBuckets(set, times); err != nil {
+		if err := c.addBuckets(set, times, src.sorted()); err != nil {
 			return err
 		}
 	}
@@ -123,16 +128,19 @@ func (c *counting) count(ctx context.Context, i int, src source) error {
 
 // wholly reports whether every row within x counts, and all in one bucket.
 func (c *counting) wholly(x *extent) bool {
-	return x.minTime >= c.bounds.times.From && x.maxTime < c.bounds.times.To &&
+	return c.bounds.times.Includes(x.minTime) && c.bounds.times.Includes(x.maxTime) &&
 		(c.bounds.until == nil || c.bounds.until.Covers(x.to)) &&
 		(c.width == 0 || floor(x.minTime, c.width) == floor(x.maxTime, c.width))
 }
 
-// addBuckets counts the rows of set by time. Rows come nearly sorted, so a run of
-// rows in one bucket is counted without looking the bucket up.
-func (c *counting) addBuckets(set *rowset, times []int64) error {
+// addBuckets counts the rows of set by time.
+func (c *counting) addBuckets(set *rowset, times []int64, sorted bool) error {
 	own := make(map[int64]int64)
-	eachRun(set, times, c.width, func(start int64, _, n int) { own[start] += int64(n) })
+	eachSpan(set, times, sorted, c.width, func(start int64, lo, hi int) {
+		if n := set.countIn(lo, hi); n > 0 {
+			own[start] += int64(n)
+		}
+	})
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for start, n := range own {
@@ -149,33 +157,46 @@ func (c *counting) checkBuckets() error {
 	return nil
 }
 
-// eachRun calls fn for every run of rows of set in the same bucket, with the
-// bucket's start, the first row and the number of rows.
-func eachRun(set *rowset, times []int64, width int64, fn func(start int64, row, n int)) {
-	start, end, first, n := int64(0), int64(0), 0, 0 // start ≤ t < end is the same bucket; end 0 with n 0: none yet
-	set.each(func(row int) bool {
-		if t := times[row]; n == 0 || t < start || t >= end {
-			if n > 0 {
-				fn(start, first, n)
+// eachSpan calls fn for the rows that set reaches over, piece by piece: rows lo to
+// hi-1 are in the bucket that begins at start. Of sorted rows a bucket is one
+// piece, and its end is searched for; of others, a few.
+func eachSpan(set *rowset, times []int64, sorted bool, width int64, fn func(start int64, lo, hi int)) {
+	for lo, end := set.base, set.base+set.n; lo < end; {
+		start, next := bucketOf(times[lo], width)
+		hi := lo + 1
+		if sorted {
+			hi += sort.Search(end-hi, func(i int) bool { return times[hi+i] >= next })
+		} else {
+			for hi < end && times[hi] >= start && times[hi] < next {
+				hi++
 			}
-			start = floor(t, width)
-			end, first, n = start+width, row, 0
 		}
-		n++
-		return true
-	})
-	if n > 0 {
-		fn(start, first, n)
+		fn(start, lo, hi)
+		lo = hi
 	}
 }
 
-// floor returns the start of t's bucket.
-func floor(t, width int64) int64 {
+// bucketOf returns the start of t's bucket and of the next one; where these are
+// beyond what 64 bits hold, the least and greatest time.
+func bucketOf(t, width int64) (start, next int64) {
 	into := t % width
 	if into < 0 {
 		into += width
 	}
-	return t - into
+	start, next = t-into, t+(width-into)
+	if start > t {
+		start = math.MinInt64
+	}
+	if next < t {
+		next = math.MaxInt64
+	}
+	return start, next
+}
+
+// floor returns the start of t's bucket.
+func floor(t, width int64) int64 {
+	start, _ := bucketOf(t, width)
+	return start
 }
 
 // countGroups counts the rows of set by value.
@@ -192,10 +213,7 @@ func (c *counting) countGroups(e *evaluator, set *rowset) error {
 		})
 	} else {
 		counts := make([]int64, len(values.names))
-		set.each(func(row int) bool {
-			counts[values.codes[row]]++
-			return true
-		})
+		set.tally(values.codes, nil, counts, set.base, set.base+set.n)
 		for code, n := range counts {
 			if n > 0 {
 				own[values.names[code]] += n
@@ -228,7 +246,7 @@ func groupValues(e *evaluator, by *filter.Selector) (*grouped, error) {
 	f := by.Field
 	switch {
 	case f == event.EventID:
-		ids, err := e.src.ids(e.ctx)
+		ids, err := e.ids()
 		return &grouped{at: func(row int) string { return ids[row].String() }}, err
 	case !f.IsText():
 		vs, err := e.ints(f)
@@ -268,124 +286,119 @@ func plainValues(t *column.Text, by *filter.Selector) func(row int) string {
 	return func(row int) string { return by.Value(t.Plain.At(row)) }
 }
 
-// rank puts the largest groups into out.
+// rank puts the largest groups into out. It sorts no more than twice as many as
+// are wanted at a time: there may be millions.
 func (c *counting) rank(out *store.Counts) {
 	top := c.q.Top
 	if top <= 0 {
 		top = defaultTop
 	}
-	out.Groups = make([]store.Group, 0, len(c.groups))
-	for v, n := range c.groups {
-		out.Groups = append(out.Groups, store.Group{Value: v, Count: n})
+	best := []store.Group{}
+	cut := func() {
+		slices.SortFunc(best, func(a, b store.Group) int {
+			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
+		})
+		best = best[:min(top, len(best))]
 	}
-	slices.SortFunc(out.Groups, func(a, b store.Group) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
-	})
-	out.Values = int64(len(out.Groups))
-	if len(out.Groups) > top {
-		for _, g := range out.Groups[top:] {
-			out.Other += g.Count
+	for v, n := range c.groups {
+		best = append(best, store.Group{Value: v, Count: n})
+		if len(best) >= 2*max(top, 512) {
+			cut()
 		}
-		out.Groups = slices.Clone(out.Groups[:top])
+	}
+	cut()
+	out.Groups, out.Values, out.Other = best, int64(len(c.groups)), c.total
+	for _, g := range best {
+		out.Other -= g.Count
 	}
 }
 
 // splitGroups counts the rows of each of groups by time.
 func (c *counting) splitGroups(ctx context.Context, sources []source, groups []store.Group) error {
-	index := make(map[string]int, len(groups))
+	index := make(map[string]uint32, len(groups))
+	cells := make([]map[int64]int64, len(groups)) // guarded by c.mu
 	for i, g := range groups {
-		index[g.Value] = i
-	}
-	all := make([]map[int64]int64, len(groups))
-	for i := range all {
-		all[i] = make(map[int64]int64)
+		index[g.Value] = uint32(i)
+		cells[i] = make(map[int64]int64)
 	}
 	err := parallel(len(sources), func(i int) error {
 		if c.found[i] == nil {
 			return nil
 		}
-		own, err := c.splitSource(ctx, sources[i], c.found[i], index)
-		if err != nil {
-			return err
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		for k, n := range own {
-			all[k.group][k.start] += n
-		}
-		return nil
+		return c.splitSource(ctx, sources[i], c.found[i], index, cells)
 	})
-	for i := range groups {
-		groups[i].Buckets = bucketList(all[i])
+	if err != nil {
+		return err
 	}
-	return err
+	for i := range groups {
+		groups[i].Buckets = bucketList(cells[i])
+	}
+	return nil
 }
 
-// groupBucket is a bucket of a group.
-type groupBucket struct {
-	group int
-	start int64
-}
-
-// splitSource counts the rows of set by group and time, for the groups in index.
-func (c *counting) splitSource(ctx context.Context, src source, set *rowset, index map[string]int) (map[groupBucket]int64, error) {
+// splitSource adds to cells the rows of set, by group and time, that belong to
+// the groups in index.
+func (c *counting) splitSource(ctx context.Context, src source, set *rowset, index map[string]uint32, cells []map[int64]int64) error {
 	e := &evaluator{ctx: ctx, src: src, mem: c.mem}
-	defer func() { c.mem.give(e.held) }()
+	defer e.release()
 	times, err := e.ints(event.Timestamp)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	values, err := groupValues(e, c.q.By)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	groupOf := groupFinder(values, index)
-	own := make(map[groupBucket]int64)
-	counts := make([]int64, len(index)) // of the bucket from start to end
-	start, end := int64(0), int64(0)
-	flush := func() {
-		for g, n := range counts {
-			if n > 0 {
-				own[groupBucket{g, start}] += n
-				counts[g] = 0
-			}
+	counts := make([]int64, len(index)+1) // the last is for all other groups
+	add := groupAdder(values, index, set, counts)
+	eachSpan(set, times, src.sorted(), c.width, func(start int64, lo, hi int) {
+		add(lo, hi)
+		if err == nil {
+			err = c.addCells(cells, start, counts[:len(index)])
 		}
-	}
-	set.each(func(row int) bool {
-		g := groupOf(row)
-		if g < 0 {
-			return true
-		}
-		if t := times[row]; t < start || t >= end {
-			flush()
-			start = floor(t, c.width)
-			end = start + c.width
-		}
-		counts[g]++
-		return true
+		clear(counts)
 	})
-	flush()
-	return own, nil
+	return err
 }
 
-// groupFinder returns a function that gives a row's index in the groups, or -1.
-func groupFinder(values *grouped, index map[string]int) func(row int) int {
-	if values.codes == nil {
-		return func(row int) int {
-			if g, ok := index[values.at(row)]; ok {
-				return g
+// addCells adds the counts of one bucket, by group.
+func (c *counting) addCells(cells []map[int64]int64, start int64, counts []int64) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for g, n := range counts {
+		if n == 0 {
+			continue
+		}
+		if _, known := cells[g][start]; !known {
+			if err := c.mem.take(cellBytes); err != nil {
+				return fmt.Errorf("count by %s in buckets of %s: %w", c.q.By, c.q.Bucket, err)
 			}
-			return -1
+		}
+		cells[g][start] += n
+	}
+	return nil
+}
+
+// groupAdder returns a function that adds the rows lo to hi-1 of set to the counts
+// of their groups.
+func groupAdder(values *grouped, index map[string]uint32, set *rowset, counts []int64) func(lo, hi int) {
+	others := uint32(len(index))
+	groupOf := func(v string) uint32 {
+		if g, ok := index[v]; ok {
+			return g
+		}
+		return others
+	}
+	if values.codes == nil {
+		return func(lo, hi int) {
+			set.eachIn(lo, hi, func(row int) { counts[groupOf(values.at(row))]++ })
 		}
 	}
-	byCode := make([]int, len(values.names))
+	byCode := make([]uint32, len(values.names))
 	for code, name := range values.names {
-		byCode[code] = -1
-		if g, ok := index[name]; ok {
-			byCode[code] = g
-		}
+		byCode[code] = groupOf(name)
 	}
-	return func(row int) int { return byCode[values.codes[row]] }
+	return func(lo, hi int) { set.tally(values.codes, byCode, counts, lo, hi) }
 }
 
 // bucketList returns buckets in time order.

@@ -4,46 +4,86 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/store"
 	"github.com/daybook-log/daybook/store/parquet"
 )
 
-// suspect notes that a read found g damaged. The query that met it fails, since
-// an answer without g's rows would be wrong and not look it; upkeep sets g aside,
-// and from then on queries answer without it and Stats says what is missing.
-func (s *Store) suspect(g *segment, err *parquet.DamageError) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, again := s.suspects[g]; !again && slices.Contains(s.segments, g) {
-		s.suspects[g] = err
-		kick(s.upkeepKick)
-	}
+// unreadAfter is how often, a minute apart, a segment that cannot be read is tried
+// before it is set aside. A cable or a server comes back, a bad sector does not.
+const unreadAfter = 3
+
+// suspicion is what is held against a segment. It does not change.
+type suspicion struct {
+	damage *parquet.DamageError // nil: it could not be read
+	failed int                  // attempts to read all of it
+	again  time.Time            // when to try next
 }
 
-// setSuspectsAside sets aside what reads found damaged.
-func (s *Store) setSuspectsAside() error {
-	for {
+// suspect notes that a read found g damaged or, without damage, failed. The query
+// that met it fails, since an answer without g's rows would be wrong and not look
+// it; upkeep sets g aside, and from then on queries answer without it and Stats
+// says what is missing.
+func (s *Store) suspect(g *segment, damage *parquet.DamageError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x := s.suspects[g]; x != nil && (x.damage != nil || damage == nil) || !slices.Contains(s.segments, g) {
+		return
+	}
+	s.suspects[g] = &suspicion{damage: damage}
+	kick(s.upkeepKick)
+}
+
+// setSuspectsAside sets aside what reads found damaged, and what could not be read
+// however often it was tried.
+func (s *Store) setSuspectsAside(ctx context.Context, now time.Time) error {
+	s.mu.RLock()
+	suspects := maps.Clone(s.suspects)
+	s.mu.RUnlock()
+	for seg, x := range suspects {
+		if x.damage == nil {
+			if x = seg.examine(ctx, x, now); ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+		if x != nil && x.damage != nil {
+			if err := s.setAside(seg, x.damage); err != nil {
+				return err
+			}
+			x = nil
+		}
 		s.mu.Lock()
-		var seg *segment
-		var damage *parquet.DamageError
-		for seg, damage = range s.suspects {
-			break
+		if x == nil {
+			delete(s.suspects, seg)
+		} else {
+			s.suspects[seg] = x
 		}
-		s.mu.Unlock()
-		if seg == nil {
-			return nil
-		}
-		if err := s.setAside(seg, damage); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		delete(s.suspects, seg)
 		s.mu.Unlock()
 	}
+	return nil
+}
+
+// examine reads all of g, of which a read failed, if it is time to, and returns
+// what is held against it then; nil when there is nothing wrong with it.
+func (g *segment) examine(ctx context.Context, x *suspicion, now time.Time) *suspicion {
+	if now.Before(x.again) {
+		return x
+	}
+	err := g.verify(ctx)
+	if err == nil {
+		return nil
+	}
+	next := &suspicion{failed: x.failed + 1, again: now.Add(upkeepEvery - time.Second)}
+	if !errors.As(err, &next.damage) && next.failed >= unreadAfter {
+		next.damage = &parquet.DamageError{File: g.name(), Offset: -1, Reason: "it cannot be read: " + err.Error()}
+	}
+	g.store.log.Warn("a segment cannot be read", "file", g.name(), "error", err, "attempts", next.failed)
+	return next
 }
 
 // setAside takes g out of the segments and notes in the manifest what is missing

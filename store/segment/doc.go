@@ -24,7 +24,8 @@
 //   - A query answers from all that was visible when it began, whatever is
 //     merged or dropped while it runs; files are removed when the last query has
 //     let go of them.
-//   - A query that meets a damaged file fails and names it. The segment is then
+//   - A query that meets a damaged file, or one that cannot be read, fails and names
+//     it. A segment that is damaged, or stays unreadable for some minutes, is then
 //     set aside: later queries answer without it, Stats and Missing say what is
 //     missing, and Restore puts back what the stream still has.
 //
@@ -63,7 +64,8 @@
 //	  min_time, max_time, min_received, max_received
 //	  min_v7, max_v7   least and greatest UUIDv7 among its events, "" for none
 //	  other_ids   how many of its events have an identity that is no UUIDv7
-//	  memory_bytes     what its rows take, decoded
+//	  memory_bytes     what its rows take, decoded, without dictionaries
+//	  text_bytes       what its texts take, each written out
 //	  rising      whether its rows rise by offset as they rise by time
 //	damaged       pieces of the stream whose events are missing
 //	  file, reason, rows, from, to

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/filter"
@@ -18,20 +19,26 @@ const fewRows = 128
 
 // evaluator finds the rows of one source that a query wants. A leaf of the filter
 // is evaluated over dictionary entries first, over rows only where it must be,
-// and only over rows that are still candidates.
+// and only over rows that are still candidates. A column is read once, however
+// many leaves look at it, and kept until the evaluator is released.
 type evaluator struct {
 	ctx   context.Context
 	src   source
 	mem   *budget
 	held  int64      // taken from mem for columns
 	spare [][]uint64 // bitmaps to use again
+
+	texts   [event.NumFields]*column.Text // columns that were read
+	numbers [event.NumFields][]int64
+	known   []event.ID
 }
 
-// selectRows returns the rows of src that lie within b and match x; nil when
-// there are none.
-func selectRows(ctx context.Context, src source, b *bounds, x filter.Expr, mem *budget) (*rowset, error) {
-	e := &evaluator{ctx: ctx, src: src, mem: mem}
-	defer func() { mem.give(e.held) }()
+// release gives back the memory of the columns, which are not used any more.
+func (e *evaluator) release() { e.mem.give(e.held) }
+
+// selectRows returns the rows that lie within b and match x; nil when there are
+// none.
+func (e *evaluator) selectRows(b *bounds, x filter.Expr) (*rowset, error) {
 	if may, err := e.possible(x); err != nil || !may {
 		return nil, err
 	}
@@ -118,7 +125,7 @@ func exactIDs(t *filter.Term) ([]event.ID, bool) {
 func (e *evaluator) within(b *bounds) (*rowset, error) {
 	lo, hi := 0, e.src.extent().rows
 	x := e.src.extent()
-	inTimes := x.minTime >= b.times.From && x.maxTime < b.times.To
+	inTimes := b.times.Includes(x.minTime) && b.times.Includes(x.maxTime)
 	inPositions := x.from.Covers(b.since) && (b.until == nil || b.until.Covers(x.to))
 	after := b.after
 	if e.src.sorted() && (!inTimes || after != nil) {
@@ -167,7 +174,7 @@ func (e *evaluator) window(b *bounds, inTimes bool) (lo, hi int, err error) {
 	lo, hi = 0, len(times)
 	if !inTimes {
 		lo = sort.Search(hi, func(i int) bool { return times[i] >= b.times.From })
-		hi = sort.Search(hi, func(i int) bool { return times[i] >= b.times.To })
+		hi = lo + sort.Search(hi-lo, func(i int) bool { return !b.times.Includes(times[lo+i]) })
 	}
 	if b.after == nil || lo >= hi {
 		return lo, hi, nil
@@ -211,7 +218,7 @@ func (e *evaluator) keepTimes(b *bounds, set *rowset) error {
 	}
 	set.keep(func(row int) bool {
 		t := times[row]
-		if t < b.times.From || t >= b.times.To {
+		if !b.times.Includes(t) {
 			return false
 		}
 		if b.after == nil {
@@ -311,7 +318,8 @@ func (e *evaluator) narrowTerm(t *filter.Term, set *rowset) error {
 	case f == event.EventID:
 		return e.narrowID(t, set)
 	case f.IsText():
-		return e.narrowText(f, t.MatchText, set)
+		piece := t.Contains()
+		return e.narrowText(f, matcher{t.MatchText, func(joined string) bool { return strings.Contains(joined, piece) }}, set)
 	default:
 		values, err := e.ints(f)
 		if err != nil {
@@ -325,7 +333,7 @@ func (e *evaluator) narrowTerm(t *filter.Term, set *rowset) error {
 func (e *evaluator) narrowID(t *filter.Term, set *rowset) error {
 	wanted, finite := exactIDs(t)
 	if !finite {
-		ids, err := e.src.ids(e.ctx)
+		ids, err := e.ids()
 		if err != nil {
 			return err
 		}
@@ -360,7 +368,8 @@ func (e *evaluator) narrowFreeText(t *filter.Text, set *rowset) error {
 		if h.empty() {
 			break
 		}
-		if err := e.narrowText(f, func(v string) bool { return t.Match(f, v) }, &h); err != nil {
+		m := matcher{func(v string) bool { return t.Match(f, v) }, func(joined string) bool { return t.MayMatch(f, joined) }}
+		if err := e.narrowText(f, m, &h); err != nil {
 			return err
 		}
 		for i, w := range hits {
@@ -371,8 +380,17 @@ func (e *evaluator) narrowFreeText(t *filter.Text, set *rowset) error {
 	return nil
 }
 
-// narrowText keeps the rows whose value of f match accepts. match accepts no "".
-func (e *evaluator) narrowText(f event.Field, match func(string) bool, set *rowset) error {
+// matcher says which values of a text field a leaf wants.
+type matcher struct {
+	match func(v string) bool
+	// may is false only when match is false for each of several values, given in
+	// one piece. Most texts looked for are nowhere in a piece: that is found out
+	// at the speed of memory.
+	may func(joined string) bool
+}
+
+// narrowText keeps the rows whose value of f m accepts. It accepts no "".
+func (e *evaluator) narrowText(f event.Field, m matcher, set *rowset) error {
 	if err := e.ctx.Err(); err != nil {
 		return err
 	}
@@ -380,12 +398,16 @@ func (e *evaluator) narrowText(f event.Field, match func(string) bool, set *rows
 	if err != nil {
 		return err
 	}
+	if dict != nil && !m.may(dict.Joined(0, dict.Len())) {
+		set.clear()
+		return nil
+	}
 	var ok []uint8 // by code, when the whole dictionary is worth looking at
 	if dict != nil && dict.Len() <= set.count() {
 		ok = make([]uint8, dict.Len()+1)
 		any := false
 		for c := range dict.Len() {
-			if match(dict.At(c)) {
+			if m.match(dict.At(c)) {
 				ok[c+1] = 1
 				any = true
 			}
@@ -395,6 +417,13 @@ func (e *evaluator) narrowText(f event.Field, match func(string) bool, set *rows
 			return nil
 		}
 	}
+	if ok != nil && e.texts[f] == nil {
+		any := func(first, end int) bool { return set.countIn(first, end) > 0 }
+		keep := func(first int, codes []uint32) { set.keepCodes(first, codes, ok) }
+		if done, err := e.src.eachCodes(e.ctx, f, any, keep); done || err != nil {
+			return err
+		}
+	}
 	t, err := e.text(f)
 	switch {
 	case err != nil:
@@ -402,15 +431,16 @@ func (e *evaluator) narrowText(f event.Field, match func(string) bool, set *rows
 	case t.Absent():
 		set.clear()
 	case t.Codes != nil && ok != nil:
-		set.keepCodes(t.Codes, ok)
+		set.keepCodes(0, t.Codes, ok)
 	case t.Codes != nil:
-		set.keep(func(row int) bool { c := t.Codes[row]; return c != 0 && match(t.Dict.At(int(c)-1)) })
+		set.keep(func(row int) bool { c := t.Codes[row]; return c != 0 && m.match(t.Dict.At(int(c)-1)) })
 	case t.Dict != nil:
-		if !match(t.Dict.At(0)) {
+		if !m.match(t.Dict.At(0)) {
 			set.clear()
 		}
 	default:
-		set.keep(func(row int) bool { return match(t.Plain.At(row)) })
+		set.keepRuns(func(from, to int) bool { return m.may(t.Plain.Joined(from, to)) })
+		set.keep(func(row int) bool { return m.match(t.Plain.At(row)) })
 	}
 	return nil
 }
@@ -460,19 +490,40 @@ func (e *evaluator) keys() (func(row int) store.Key, error) {
 
 // ints reads a column and accounts for it.
 func (e *evaluator) ints(f event.Field) ([]int64, error) {
+	if vs := e.numbers[f]; vs != nil {
+		return vs, nil
+	}
 	vs, err := e.src.ints(e.ctx, f)
 	if err != nil {
 		return nil, err
 	}
+	e.numbers[f] = vs
 	return vs, e.charge(8 * int64(len(vs)))
+}
+
+// ids reads the identities and accounts for them.
+func (e *evaluator) ids() ([]event.ID, error) {
+	if e.known != nil {
+		return e.known, nil
+	}
+	ids, err := e.src.ids(e.ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.known = ids
+	return ids, e.charge(int64(len(ids)) * int64(len(event.ID{})))
 }
 
 // text reads a column and accounts for it.
 func (e *evaluator) text(f event.Field) (*column.Text, error) {
+	if t := e.texts[f]; t != nil {
+		return t, nil
+	}
 	t, err := e.src.text(e.ctx, f)
 	if err != nil {
 		return nil, err
 	}
+	e.texts[f] = t
 	return t, e.charge(t.Bytes())
 }
 

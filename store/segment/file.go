@@ -116,14 +116,29 @@ func (g *segment) rowGroup() (*parquet.RowGroup, error) {
 	return pf.RowGroups()[0], nil
 }
 
-// check passes err on. Damage is reported to the store, which sets the segment
-// aside; the query that met it fails.
+// check passes err on. Damage, and that the file cannot be read, is reported to the
+// store, which sets the segment aside; the query that met it fails.
 func (g *segment) check(err error) error {
 	var damage *parquet.DamageError
-	if errors.As(err, &damage) {
+	var unread *parquet.ReadError
+	if errors.As(err, &damage) || errors.As(err, &unread) {
 		g.store.suspect(g, damage)
 	}
 	return err
+}
+
+// verify reads the whole file, past the cache.
+func (g *segment) verify(ctx context.Context) (err error) {
+	f, err := g.store.fs.Open(filepath.Join(g.store.dir, g.File))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	pf, err := parquet.Open(g.name(), f, g.Parquet, nil)
+	if err != nil {
+		return err
+	}
+	return pf.Verify(ctx)
 }
 
 func (g *segment) extent() *extent { return &g.bounds }
@@ -175,6 +190,15 @@ func (g *segment) dict(f event.Field) (*column.Strings, error) {
 	}
 	d, err := rg.Dict(f)
 	return d, g.check(err)
+}
+
+func (g *segment) eachCodes(ctx context.Context, f event.Field, want func(first, end int) bool, fn func(first int, codes []uint32)) (bool, error) {
+	rg, err := g.rowGroup()
+	if err != nil {
+		return false, err
+	}
+	done, err := rg.EachCodes(ctx, f, want, fn)
+	return done, g.check(err)
 }
 
 func (g *segment) text(ctx context.Context, f event.Field) (*column.Text, error) {
@@ -291,6 +315,9 @@ func describe(rows *column.Rows) meta {
 	}
 	if m.OtherIDs < int64(rows.N) {
 		m.MinV7, m.MaxV7 = uuid(lo), uuid(hi)
+	}
+	for f := range rows.Text {
+		m.Text += rows.Text[f].Written()
 	}
 	for _, p := range rows.Partitions {
 		m.Rising = m.Rising && p == 0

@@ -27,6 +27,7 @@ type head struct {
 	sorted bool            // guarded by mu: rows rise by (timestamp, partition, offset)
 	rising bool            // guarded by mu: one partition, rows rise by offset
 	size   int64           // guarded by mu: its columns take no more bytes than this
+	wrote  int64           // guarded by mu: what its text takes written out, see maxWritten
 	born   time.Time       // guarded by mu: when the first row or position came
 	view   *headView       // guarded by mu: the last snapshot
 	last   store.Key       // guarded by mu: of the last row
@@ -36,6 +37,12 @@ type head struct {
 // rowBytes is what a row takes at most besides its text: a code or an end per
 // text column, identity, times and position.
 const rowBytes = 4*int64(event.Metadata-event.UserID+1) + 16 + 3*8 + 4
+
+// maxWritten is how many bytes the text of a segment takes at most when every
+// value is written out, but for the last batch. A dictionary hides how large a
+// column is until it stops paying or is too large for a file: then all of it is
+// written out, in memory and on disk, and one piece holds [column.MaxData] at most.
+const maxWritten = 512 << 20
 
 // extent bounds the events of a source.
 type extent struct {
@@ -91,6 +98,7 @@ func (h *head) append(rows []event.Event, reached event.Positions) {
 			b.Append(v)
 		}
 	}
+	h.wrote += int64(size)
 	h.size += int64(size) + int64(len(rows))*rowBytes
 	h.to = reached
 	h.extent.to = reached
@@ -194,7 +202,7 @@ func (h *head) room(n, maxRows int, maxBytes int64) bool {
 		// The text that came is an upper bound: most of it is in a dictionary once.
 		h.size = h.measure()
 	}
-	return h.cols.N+n <= maxRows && h.size < maxBytes
+	return h.cols.N+n <= maxRows && h.size < maxBytes && h.wrote < maxWritten
 }
 
 // measure returns how many bytes the columns take. The caller holds mu.
@@ -282,6 +290,9 @@ func (v *headView) mayContain(event.Field, string) (bool, error) { return true, 
 func (v *headView) mayHold(event.ID) bool                        { return true }
 func (v *headView) dict(f event.Field) (*column.Strings, error)  { return v.cols.Text[f].Dict, nil }
 func (v *headView) ids(context.Context) ([]event.ID, error)      { return v.cols.IDs, nil }
+func (v *headView) eachCodes(context.Context, event.Field, func(first, end int) bool, func(int, []uint32)) (bool, error) {
+	return false, nil
+}
 func (v *headView) text(_ context.Context, f event.Field) (*column.Text, error) {
 	return &v.cols.Text[f], nil
 }

@@ -48,6 +48,8 @@ type probe struct {
 	at   []int // indices of the candidates of one segment
 	want []event.ID
 	rows []int
+
+	hashes []uint64 // of ids; made when the first filter asks
 }
 
 func newProbe(ids []event.ID, found []event.Position) *probe {
@@ -122,8 +124,7 @@ func (g *segment) known(ctx context.Context, p *probe, since int64) error {
 // dedupe is a segment's identity filter, made when it is first needed.
 type dedupe struct {
 	mu    sync.Mutex
-	tried bool // guarded by mu
-	seed  maphash.Seed
+	tried bool                          // guarded by mu
 	fuse  *xorfilter.BinaryFuse[uint16] // nil: not made, for want of room
 }
 
@@ -133,9 +134,15 @@ func (g *segment) sift(ctx context.Context, p *probe) error {
 	if err != nil || d.fuse == nil {
 		return err
 	}
+	if p.hashes == nil {
+		p.hashes = make([]uint64, len(p.ids))
+		for i := range p.ids {
+			p.hashes[i] = maphash.Bytes(g.store.seed, p.ids[i][:])
+		}
+	}
 	kept := 0
 	for i, id := range p.want {
-		if d.fuse.Contains(maphash.Bytes(d.seed, id[:])) {
+		if d.fuse.Contains(p.hashes[p.at[i]]) {
 			p.want[kept], p.at[kept] = id, p.at[i]
 			kept++
 		}
@@ -168,16 +175,15 @@ func (g *segment) identities(ctx context.Context) (*dedupe, error) {
 	if err != nil {
 		return nil, err
 	}
-	seed := maphash.MakeSeed()
 	keys := make([]uint64, len(ids))
 	for i, id := range ids {
-		keys[i] = maphash.Bytes(seed, id[:])
+		keys[i] = maphash.Bytes(g.store.seed, id[:])
 	}
 	fuse, err := xorfilter.NewBinaryFuse[uint16](keys)
 	if err != nil {
 		return nil, err
 	}
-	d.tried, d.seed, d.fuse, keep = true, seed, fuse, true
+	d.tried, d.fuse, keep = true, fuse, true
 	return d, nil
 }
 

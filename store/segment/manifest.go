@@ -52,7 +52,8 @@ type meta struct {
 	MinV7       uuid            `json:"min_v7"`       // least UUIDv7 among the identities
 	MaxV7       uuid            `json:"max_v7"`       // greatest; zero when there is none
 	OtherIDs    int64           `json:"other_ids"`    // how many are no UUIDv7
-	Memory      int64           `json:"memory_bytes"` // of its rows, decoded
+	Memory      int64           `json:"memory_bytes"` // of its rows, decoded, without dictionaries
+	Text        int64           `json:"text_bytes"`   // of its texts, each written out: see maxWritten
 	Rising      bool            `json:"rising"`       // one partition, rows rise by offset as well as by time
 }
 

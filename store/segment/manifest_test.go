@@ -23,7 +23,7 @@ func exampleManifest() *manifest {
 		Segments: []meta{
 			{File: "000000000003.parquet", Parquet: parquet.Info{Size: 4096, Rows: 100, TailOff: 4000, TailCRC: 0xdeadbeef},
 				From: event.Positions{0}, To: event.Positions{100}, MinTime: -5, MaxTime: 1_795_000_000_000_000_000,
-				MinReceived: 1, MaxReceived: 2, MinV7: v7, MaxV7: v7, OtherIDs: 3, Memory: 50_000, Rising: true},
+				MinReceived: 1, MaxReceived: 2, MinV7: v7, MaxV7: v7, OtherIDs: 3, Memory: 50_000, Text: 40_000, Rising: true},
 			{File: "000000000008.parquet", Parquet: parquet.Info{Size: 100, Rows: 1, TailOff: 50, TailCRC: 1},
 				From: event.Positions{400}, To: event.Positions{900, 30}, OtherIDs: 1},
 		},

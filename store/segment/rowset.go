@@ -74,26 +74,95 @@ func (s *rowset) keep(pred func(row int) bool) {
 	}
 }
 
-// keepCodes keeps the rows whose code c has ok[c] == 1; ok holds 0 and 1 only.
-func (s *rowset) keepCodes(codes []uint32, ok []uint8) {
+// keepRuns drops the rows of each word, rows from to to-1, that pred refuses as a
+// whole. It does not ask about a word with few rows.
+func (s *rowset) keepRuns(pred func(from, to int) bool) {
+	const few = 8
 	for i, word := range s.words {
-		if word == 0 {
-			continue
+		from := s.base + i*64
+		if bits.OnesCount64(word) > few && !pred(from, min(from+64, s.base+s.n)) {
+			s.words[i] = 0
 		}
-		row := s.base + i*64
+	}
+}
+
+// keepCodes keeps, of the rows from first on that codes are of, those whose code c
+// has ok[c] == 1; ok holds 0 and 1 only.
+func (s *rowset) keepCodes(first int, codes []uint32, ok []uint8) {
+	s.eachWord(first, first+len(codes), func(row int, word uint64) {
 		kept := uint64(0)
 		if word == ^uint64(0) {
-			for b, c := range codes[row : row+64] {
+			for b, c := range codes[row-first : row-first+64] {
 				kept |= uint64(ok[c]) << b
 			}
 		} else {
 			for rest := word; rest != 0; rest &= rest - 1 {
 				b := bits.TrailingZeros64(rest)
-				kept |= uint64(ok[codes[row+b]]) << b
+				kept |= uint64(ok[codes[row+b-first]]) << b
 			}
 		}
-		s.words[i] = kept
+		s.words[(row-s.base)/64] &^= word &^ kept
+	})
+}
+
+// eachWord calls fn with the rows of the set from lo to hi-1, word by word: bit b
+// stands for row+b.
+func (s *rowset) eachWord(lo, hi int, fn func(row int, word uint64)) {
+	lo, hi = max(lo-s.base, 0), min(hi-s.base, s.n)
+	for i := lo / 64; i*64 < hi; i++ {
+		word := s.words[i]
+		if i*64 < lo {
+			word &= ^uint64(0) << (lo % 64)
+		}
+		if i*64+64 > hi {
+			word &= 1<<(hi%64) - 1
+		}
+		if word != 0 {
+			fn(s.base+i*64, word)
+		}
 	}
+}
+
+// countIn returns how many of the rows lo to hi-1 are in the set.
+func (s *rowset) countIn(lo, hi int) int {
+	n := 0
+	s.eachWord(lo, hi, func(_ int, word uint64) { n += bits.OnesCount64(word) })
+	return n
+}
+
+// eachIn calls fn for every row of the set from lo to hi-1.
+func (s *rowset) eachIn(lo, hi int, fn func(row int)) {
+	s.eachWord(lo, hi, func(row int, word uint64) {
+		for ; word != 0; word &= word - 1 {
+			fn(row + bits.TrailingZeros64(word))
+		}
+	})
+}
+
+// tally counts the rows of the set from lo to hi-1 by code, or by what to makes of
+// their codes if it is not nil.
+func (s *rowset) tally(codes, to []uint32, counts []int64, lo, hi int) {
+	s.eachWord(lo, hi, func(row int, word uint64) {
+		codes := codes[row:min(row+64, len(codes))]
+		switch {
+		case word != ^uint64(0):
+			for ; word != 0; word &= word - 1 {
+				c := codes[bits.TrailingZeros64(word)]
+				if to != nil {
+					c = to[c]
+				}
+				counts[c]++
+			}
+		case to == nil:
+			for _, c := range codes {
+				counts[c]++
+			}
+		default:
+			for _, c := range codes {
+				counts[to[c]]++
+			}
+		}
+	})
 }
 
 // each calls fn for every row in rising order, until it returns false.

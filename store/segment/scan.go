@@ -7,8 +7,6 @@ import (
 	"runtime"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/store"
 	"github.com/daybook-log/daybook/store/column"
@@ -150,14 +148,10 @@ func (sc *scan) evaluate() error {
 		sc.ahead = 1 // nothing to evaluate
 	}
 	found := make([]*cursor, sc.ahead)
-	var g errgroup.Group
-	for i, src := range sc.pending[:sc.ahead] {
-		g.Go(func() (err error) {
-			found[i], err = sc.open(src)
-			return err
-		})
-	}
-	err := g.Wait()
+	err := parallel(sc.ahead, func(i int) (err error) {
+		found[i], err = sc.open(sc.pending[i])
+		return err
+	})
 	sc.pending = sc.pending[sc.ahead:]
 	for _, c := range found {
 		if c != nil {
@@ -169,18 +163,21 @@ func (sc *scan) evaluate() error {
 
 // open finds the rows of src; nil when there are none.
 func (sc *scan) open(src source) (*cursor, error) {
-	set, err := selectRows(sc.ctx, src, sc.bounds, sc.q.Filter, sc.mem)
+	e := &evaluator{ctx: sc.ctx, src: src, mem: sc.mem}
+	defer e.release()
+	set, err := e.selectRows(sc.bounds, sc.q.Filter)
 	if err != nil || set == nil {
 		return nil, err
 	}
 	c := &cursor{src: src, want: sc.chunk, held: int64(len(set.words)) * 8}
+	if g, ok := src.(*segment); ok { // rows may be large
+		c.want = min(c.want, int(max(1, mostBytes/(g.Memory/g.Parquet.Rows+1))))
+	}
 	hv, inMemory := src.(*headView)
 	switch {
 	case sc.q.Order == store.ByPosition && inMemory:
 		c.order = &ascending{set: set}
 	case sc.q.Order == store.ByPosition && !src.rising():
-		e := &evaluator{ctx: sc.ctx, src: src, mem: sc.mem}
-		defer func() { sc.mem.give(e.held) }()
 		key, err := e.keys()
 		if err != nil {
 			return nil, err

@@ -23,6 +23,11 @@ type source interface {
 	mayHold(id event.ID) bool
 	dict(f event.Field) (*column.Strings, error)
 
+	// eachCodes gives the codes of a coded column, page by page, as far as want
+	// accepts them: see parquet.RowGroup.EachCodes. False: the column is to be
+	// read as a whole.
+	eachCodes(ctx context.Context, f event.Field, want func(first, end int) bool, fn func(first int, codes []uint32)) (bool, error)
+
 	// Whole columns; what they return is shared and not to be changed.
 	text(ctx context.Context, f event.Field) (*column.Text, error)
 	ints(ctx context.Context, f event.Field) ([]int64, error)
@@ -46,7 +51,7 @@ type bounds struct {
 // touches reports whether events within x can lie within b.
 func (b *bounds) touches(x *extent) bool {
 	switch {
-	case x.rows == 0, x.maxTime < b.times.From, x.minTime >= b.times.To,
+	case x.rows == 0, x.maxTime < b.times.From, x.minTime >= b.times.To && !b.times.Includes(x.minTime),
 		b.since.Covers(x.to), b.until != nil && x.from.Covers(b.until):
 		return false
 	case b.after == nil:

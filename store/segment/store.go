@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -100,6 +101,7 @@ type Store struct {
 	log   *slog.Logger
 	lock  io.Closer
 	cache *parquet.Cache
+	seed  maphash.Seed // of identity filters
 
 	nextFile     atomic.Uint64
 	filterBytes  atomic.Int64 // of all segments' identity filters
@@ -113,14 +115,14 @@ type Store struct {
 	upkeep     sync.Mutex // held while segments are merged, dropped, set aside or restored; before committing
 
 	mu        sync.RWMutex
-	manifest  *manifest       // guarded by mu; replaced under committing
-	segments  []*segment      // guarded by mu: those of manifest, in its order
-	frozen    []*head         // guarded by mu: full heads to be written, oldest first
-	head      *head           // guarded by mu; replaced under appending
-	visible   event.Positions // guarded by mu; never changed in place
-	committed event.Positions // guarded by mu; never changed in place
-	moved     chan struct{}   // guarded by mu: closed, and replaced, when visible, committed or frozen changes
-	suspects  map[*segment]*parquet.DamageError
+	manifest  *manifest               // guarded by mu; replaced under committing
+	segments  []*segment              // guarded by mu: those of manifest, in its order
+	frozen    []*head                 // guarded by mu: full heads to be written, oldest first
+	head      *head                   // guarded by mu; replaced under appending
+	visible   event.Positions         // guarded by mu; never changed in place
+	committed event.Positions         // guarded by mu; never changed in place
+	moved     chan struct{}           // guarded by mu: closed, and replaced, when visible, committed or frozen changes
+	suspects  map[*segment]*suspicion // guarded by mu
 
 	freezeKick chan struct{} // a head was frozen, or began to fill
 	upkeepKick chan struct{} // a segment was added or is suspected
@@ -146,7 +148,7 @@ func Open(fsys vfs.FS, dir string, opts Options, log *slog.Logger) (*Store, erro
 	}
 	s := &Store{
 		fs: fsys, dir: dir, opts: opts, log: log, lock: lock, cache: parquet.NewCache(opts.CacheBytes),
-		moved: make(chan struct{}), suspects: make(map[*segment]*parquet.DamageError),
+		seed: maphash.MakeSeed(), moved: make(chan struct{}), suspects: make(map[*segment]*suspicion),
 		freezeKick: make(chan struct{}, 1), upkeepKick: make(chan struct{}, 1),
 	}
 	if err := s.load(); err != nil {

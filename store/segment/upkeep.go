@@ -41,7 +41,7 @@ func (s *Store) upkeepLoop(ctx context.Context) error {
 
 // tidy does what upkeep there is to do.
 func (s *Store) tidy(ctx context.Context, now time.Time) error {
-	if err := s.setSuspectsAside(); err != nil {
+	if err := s.setSuspectsAside(ctx, now); err != nil {
 		return err
 	}
 	if err := s.expire(now); err != nil {
@@ -63,7 +63,12 @@ func (s *Store) expire(now time.Time) error {
 	if len(drop) == 0 {
 		return nil
 	}
-	if _, err := s.swap(drop, nil, nil, remove); err != nil {
+	// A piece that is missing and older than what goes would have gone too.
+	last := drop[len(drop)-1]
+	forget := func(next *manifest) {
+		next.Damaged = slices.DeleteFunc(next.Damaged, func(l lost) bool { return last.From.Covers(l.To) })
+	}
+	if _, err := s.swap(drop, nil, forget, remove); err != nil {
 		return err
 	}
 	for _, seg := range drop {
@@ -174,7 +179,7 @@ func (s *Store) mergeSome(ctx context.Context) (bool, error) {
 // pickRun returns the longest run of neighbours that is worth merging.
 func pickRun(segments []*segment, maxRows int, maxBytes int64) (best []*segment) {
 	for i := range segments {
-		var rows, most, bytes int64
+		var rows, most, bytes, text int64
 		for j := i; j < len(segments) && j < i+maxMerge; j++ {
 			g := segments[j]
 			if j > i && !isNext(segments[j-1], g) {
@@ -182,8 +187,9 @@ func pickRun(segments []*segment, maxRows int, maxBytes int64) (best []*segment)
 			}
 			rows += g.Parquet.Rows
 			bytes += g.Memory
+			text += g.Text
 			most = max(most, g.Parquet.Rows)
-			if rows > int64(maxRows) || bytes > maxBytes {
+			if rows > int64(maxRows) || bytes > maxBytes || text > maxWritten {
 				break
 			}
 			if n := j + 1 - i; n >= minMerge && n > len(best) && 2*most <= rows {

@@ -38,7 +38,7 @@ func (m *Model) Scan(q *store.Scan) []event.Event {
 }
 
 func (m *Model) wanted(e *event.Event, x filter.Expr, r store.Range, since, until event.Positions) bool {
-	return e.Timestamp >= r.From && e.Timestamp < r.To && !since.Includes(e.Position()) &&
+	return r.Includes(e.Timestamp) && !since.Includes(e.Position()) &&
 		(until == nil || until.Includes(e.Position())) && filter.Match(x, e)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -30,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	t.Run("filters", func(t *testing.T) { testFilters(t, open(t)) })
 	t.Run("orders", func(t *testing.T) { testOrders(t, open(t)) })
 	t.Run("counts", func(t *testing.T) { testCounts(t, open(t)) })
+	t.Run("limits", func(t *testing.T) { testLimits(t, open(t)) })
 	t.Run("positions", func(t *testing.T) { testPositions(t, open(t)) })
 	t.Run("visibility", func(t *testing.T) { testVisibility(t, open(t)) })
 	t.Run("snapshot", func(t *testing.T) { testSnapshot(t, open(t)) })
@@ -265,6 +267,34 @@ func testCounts(t *testing.T, f Fixture) {
 }
 
 // format writes counts the way the table above has them.
+// testLimits: the first and the last time there is are times like others.
+func testLimits(t *testing.T, f Fixture) {
+	const first, last = math.MinInt64 + 1, math.MaxInt64
+	m := &Model{}
+	for i, at := range []int64{last, first, last - 1, 0, first + 1, last, first} {
+		m.Events = append(m.Events, event.Event{ID: event.ID{0: 1, 1: byte(i), 6: 0x40}, Timestamp: at, Offset: int64(i),
+			UserID: "u", Action: "a", Resource: "r", TenantID: "default", Outcome: "unknown", Operation: "other", UserType: "user"})
+	}
+	f.append(t, m.Events, event.Positions{int64(len(m.Events))})
+	check := func(t *testing.T) {
+		for _, order := range []store.Order{store.NewestFirst, store.OldestFirst, store.ByPosition} {
+			for _, r := range []store.Range{store.AllTime, {From: last, To: last}, {From: first, To: first + 1}, {From: math.MinInt64, To: first}, {From: 0, To: last - 1}} {
+				CheckScan(t, f.Store, m, &store.Scan{Range: r, Order: order})
+				k := keyOf(&m.Events[0])
+				CheckScan(t, f.Store, m, &store.Scan{Range: r, Order: order, After: &k})
+			}
+		}
+		CheckCount(t, f.Store, m, &store.Count{Range: store.AllTime})
+		c, err := f.Store.Count(t.Context(), store.Count{Range: store.AllTime, Bucket: 24 * time.Hour})
+		if err != nil || c.Total != 7 || len(c.Buckets) != 3 || c.Buckets[0].Count != 3 || c.Buckets[2].Count != 3 {
+			t.Errorf("%+v, %v; want a bucket at either end and one between", c, err)
+		}
+	}
+	t.Run("new", check)
+	f.settle()
+	t.Run("settled", check)
+}
+
 func format(c *store.Counts, grouped bool) string {
 	var b strings.Builder
 	buckets := func(list []store.Bucket) {
