@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,12 @@ func (c *cli) client() (*client.Client, error) {
 	cl, err := client.New(c.server)
 	if err != nil {
 		return nil, &exitCode{exitUsage, err}
+	}
+	var once sync.Once
+	cl.OnMissing = func(events string) {
+		once.Do(func() {
+			fmt.Fprintf(c.stderr, "daybook: WARNING: damaged segments that hold %s events are set aside; what is in them is missing here\n", events)
+		})
 	}
 	return cl, nil
 }

@@ -25,6 +25,10 @@ import (
 type Client struct {
 	base string
 	http *http.Client
+
+	// OnMissing, if set, is told when an answer lacks events because segments
+	// that held them are damaged: how many these held.
+	OnMissing func(events string)
 }
 
 // New returns a client of the server at base, such as http://127.0.0.1:7575.
@@ -323,6 +327,9 @@ func (c *Client) get(ctx context.Context, path string, params url.Values, lastID
 			return nil, err
 		}
 		return nil, problemOf(resp, body)
+	}
+	if n := resp.Header.Get("Daybook-Missing-Events"); n != "" && c.OnMissing != nil {
+		c.OnMissing(n)
 	}
 	return resp, nil
 }
