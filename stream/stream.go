@@ -35,7 +35,9 @@ type Stream interface {
 	// or acknowledged by all in-sync replicas. It sets b.Partitions and b.Offsets
 	// where the stream has more than one partition, else b.Base. On an error
 	// nothing of b is acknowledged, though a part of it may come to be read.
-	// b's bytes belong to the stream from the call on: readers may be handed them.
+	// b's Data and Ends belong to the stream from the call on, whatever it returns:
+	// readers may be handed them, and when ctx ends the call before the batch is
+	// written, they are yet to be read.
 	Append(ctx context.Context, b *Batch) error
 
 	// Reader returns a reader of every record at or after from, in order within

@@ -31,7 +31,7 @@ type Op struct {
 // moments before and after which a crash can make a difference.
 func (op Op) Changes() bool {
 	switch op.Kind {
-	case "Create", "Rename", "Remove", "MkdirAll", "SyncDir", "Write", "Sync", "Truncate":
+	case "Create", "Rename", "Remove", "MkdirAll", "SyncDir", "Write", "WriteAt", "Sync", "Truncate":
 		return true
 	}
 	return false

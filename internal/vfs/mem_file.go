@@ -25,7 +25,7 @@ func (f *memFile) begin(kind string) error {
 	if f.closed {
 		return &fs.PathError{Op: kind, Path: f.name, Err: fs.ErrClosed}
 	}
-	if !f.writable && (kind == "Write" || kind == "Truncate") {
+	if !f.writable && (kind == "Write" || kind == "WriteAt" || kind == "Truncate") {
 		return &fs.PathError{Op: kind, Path: f.name, Err: fs.ErrPermission}
 	}
 	return nil
@@ -50,6 +50,21 @@ func (f *memFile) Write(p []byte) (int, error) {
 	n.current = append(n.current, p...)
 	n.touch(start, len(n.current))
 	return len(p), err
+}
+
+func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	if err := f.begin("WriteAt"); err != nil {
+		return 0, err
+	}
+	n := f.node
+	if off < 0 || off+int64(len(p)) > int64(len(n.current)) {
+		return 0, &fs.PathError{Op: "WriteAt", Path: f.name, Err: fs.ErrInvalid}
+	}
+	copy(n.current[off:], p)
+	n.touch(int(off), int(off)+len(p))
+	return len(p), nil
 }
 
 // touch marks the sectors of bytes from ≤ i < to as changed.

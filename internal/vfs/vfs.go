@@ -40,7 +40,8 @@ type FS interface {
 
 // File is an open file.
 type File interface {
-	io.Writer // at the end
+	io.Writer   // at the end
+	io.WriterAt // in place; not to be used past the end
 	io.ReaderAt
 	io.Closer
 	Sync() error

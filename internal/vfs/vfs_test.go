@@ -107,14 +107,21 @@ func files(t *testing.T, fsys FS, dir string) {
 	write(t, f, "!")
 	must(t, f.Truncate(6))
 	write(t, f, "?")
+	if n, err := f.WriteAt([]byte("HE"), 0); n != 2 || err != nil {
+		t.Errorf("WriteAt: %d, %v", n, err)
+	}
+	write(t, f, "!")
 	must(t, f.Close())
-	if got := content(t, fsys, name); got != "hey!\x00\x00?" {
-		t.Errorf("after appending: %q", got)
+	if got := content(t, fsys, name); got != "HEy!\x00\x00?!" {
+		t.Errorf("after appending and writing in place: %q", got)
 	}
 	f, err = fsys.Open(name)
 	must(t, err)
 	if _, err := f.Write([]byte("x")); err == nil {
 		t.Error("a file opened for reading was written")
+	}
+	if _, err := f.WriteAt([]byte("x"), 0); err == nil {
+		t.Error("a file opened for reading was written in place")
 	}
 	must(t, f.Close())
 }
@@ -327,6 +334,31 @@ func TestFailedSync(t *testing.T) {
 	}
 	got := content(t, m.Crash(rand.New(rand.NewPCG(1, 1))), "/f")
 	if want := strings.Repeat("\x00", sectorSize) + "b"; got != want {
+		t.Errorf("after the crash: %q", got)
+	}
+}
+
+// TestRewriteAfterFailedSync: what was written anew is durable.
+func TestRewriteAfterFailedSync(t *testing.T) {
+	m := NewMem()
+	want := strings.Repeat("a", 3*sectorSize)
+	f := create(t, m, "/f", want)
+	must(t, m.SyncDir("/"))
+	m.SetHook(func(op Op) error {
+		if op.Kind == "Sync" {
+			return syscall.EIO
+		}
+		return nil
+	})
+	if err := f.Sync(); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("Sync: %v", err)
+	}
+	m.SetHook(nil)
+	if _, err := f.WriteAt([]byte(want[10:]), 10); err != nil {
+		t.Fatal(err)
+	}
+	must(t, f.Sync())
+	if got := content(t, m.Crash(rand.New(rand.NewPCG(1, 1))), "/f"); got != want {
 		t.Errorf("after the crash: %q", got)
 	}
 }

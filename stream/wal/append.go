@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 
 	"github.com/daybook-log/daybook/internal/vfs"
@@ -46,7 +45,8 @@ type item struct {
 var payloads = sync.Pool{New: func() any { return new([]byte) }}
 
 // Append implements [stream.Stream]. When ctx ends before the commit does, the
-// batch may still become durable. A batch of no records succeeds.
+// batch may still become durable; the publisher that leads the commit stays until
+// it has ended, for the others' sake. A batch of no records succeeds.
 func (l *Log) Append(ctx context.Context, b *stream.Batch) error {
 	if err := l.admit(ctx, b); err != nil {
 		return err
@@ -84,6 +84,9 @@ func (l *Log) admit(ctx context.Context, b *stream.Batch) error {
 	}
 	if len(b.Data) > l.opts.MaxBatchBytes {
 		return fmt.Errorf("append: batch holds %d bytes, at most %d are taken", len(b.Data), l.opts.MaxBatchBytes)
+	}
+	if b.Len() > l.opts.MaxBatchBytes { // empty ones weigh something too
+		return fmt.Errorf("append: batch holds %d records, at most %d are taken", b.Len(), l.opts.MaxBatchBytes)
 	}
 	last := uint32(0)
 	for i, end := range b.Ends {
@@ -278,16 +281,16 @@ func (e *encoder) large(items []item) {
 			continue
 		}
 		e.place(it)
-		b := &stream.Batch{Data: it.batch.Data, Ends: slices.Clone(it.batch.Ends)}
+		b := &stream.Batch{Data: it.batch.Data, Ends: it.batch.Ends}
 		e.frame(b, it.base, func(dst []byte) ([]byte, payload) { return append(dst, *it.encoded...), it.payload })
 	}
 }
 
-// merge returns one batch of the records of all, for readers to be handed. The
-// publishers' own batches are theirs again once Append returns, but for the bytes.
+// merge returns one batch of the records of all, for readers to be handed. It is
+// a Batch of its own even of one: the publisher's is filled in when Append returns.
 func merge(batches []*stream.Batch, bytes int) *stream.Batch {
 	if len(batches) == 1 {
-		return &stream.Batch{Data: batches[0].Data, Ends: slices.Clone(batches[0].Ends)}
+		return &stream.Batch{Data: batches[0].Data, Ends: batches[0].Ends}
 	}
 	records := 0
 	for _, b := range batches {
@@ -330,8 +333,8 @@ func (l *Log) sync(f vfs.File) error {
 // active segment. When only room was missing and the cut is durable, the log is
 // as it was before. In any other case it has failed: after a failed fsync the
 // kernel may show bytes that the disk does not hold, and an fsync that succeeds
-// later says nothing about them. The cut is tried all the same, so that a log
-// opened on this kernel again is less likely to find them.
+// later says nothing about them. The cut is tried all the same: publishers were
+// told of an error, so the next Open had better not find their records.
 func (l *Log) takeBack(cause error, noRoom bool) error {
 	err := l.file.Truncate(l.head.size)
 	if err == nil {

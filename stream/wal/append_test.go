@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,6 +148,9 @@ func TestTooLarge(t *testing.T) {
 	if err := l.Append(t.Context(), newEventGen(1).batch(3)); err == nil {
 		t.Error("a batch over MaxBatchBytes was taken")
 	}
+	if err := l.Append(t.Context(), &stream.Batch{Ends: make([]uint32, 1001)}); err == nil {
+		t.Error("a batch of more records than MaxBatchBytes was taken")
+	}
 }
 
 // TestLeaving: a publisher may leave while its group is on the way; the group and
@@ -270,6 +274,32 @@ func TestRetention(t *testing.T) {
 			}
 			l.Close()
 		})
+	}
+}
+
+// TestRetentionGoesOn: what is released is dropped as segments fill, and a folder
+// that could not be synced after a removal does not end that.
+func TestRetentionGoesOn(t *testing.T) {
+	mem := vfs.NewMem()
+	l := mustOpen(t, mem, crashDir, Options{SegmentBytes: 1, RetainBytes: 1})
+	defer l.Close()
+	gen := newEventGen(1)
+	l.Release(event.Positions{100})
+	for end := int64(1); end <= 4; end++ {
+		if end == 3 {
+			// The new segment's own, then the one after the removal.
+			mem.SetHook(script("SyncDir", nil, "SyncDir", syscall.EIO))
+		}
+		if err := l.Append(t.Context(), gen.batch(1)); err != nil {
+			t.Fatal(err)
+		}
+		want := end - 1 // only the newest is left
+		if end == 3 {
+			want = 1 // removed, but a crash may bring it back
+		}
+		if s := l.Stats(); s.Start != want {
+			t.Errorf("after %d appends: %+v; want the start %d", end, s, want)
+		}
 	}
 }
 

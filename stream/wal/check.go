@@ -22,13 +22,18 @@ type Finding struct {
 	// Torn: it looks like the unfinished write of a crash, at the end of the
 	// log, which Open cuts off.
 	Torn bool
-	// Resume is the byte at which frames are readable again, or the file's size.
+	// Resume is the byte at which the next readable group begins, or the file's
+	// size. What lies between is not counted in Records.
 	Resume int64
 }
 
 // Check reads all of a log that nobody has open, and verifies every byte. It
-// changes nothing; damage is a finding and not an error.
+// changes no segment; damage is a finding and not an error, a folder that is not
+// there is an error.
 func Check(fsys vfs.FS, dir string) (report Report, err error) {
+	if _, err := fsys.Stat(dir); err != nil {
+		return report, fmt.Errorf("check log folder: %w", err)
+	}
 	lock, err := lockFolder(fsys, dir)
 	if err != nil {
 		return report, err

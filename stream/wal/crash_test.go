@@ -327,29 +327,35 @@ func TestCrashTwice(t *testing.T) {
 	}
 }
 
-// TestErrorAtEveryOperation makes every operation in turn fail, a few times in a
-// row, and then cuts the power.
+// TestErrorAtEveryOperation makes every operation in turn fail, also with those
+// that come right after it, goes on on the same kernel, and then cuts the power.
 func TestErrorAtEveryOperation(t *testing.T) {
 	short := func(n int, err error) error { return &vfs.ShortWrite{N: n, Err: err} }
-	faults := map[string]func(op vfs.Op) error{
-		"EIO":                            func(vfs.Op) error { return syscall.EIO },
-		"EIO after a short write":        func(op vfs.Op) error { return onWrite(op, short(40, syscall.EIO)) },
-		"ENOSPC":                         func(op vfs.Op) error { return onGrowth(op, syscall.ENOSPC) },
-		"ENOSPC after a short write":     func(op vfs.Op) error { return onWrite(op, short(700, syscall.ENOSPC)) },
-		"a short write without an error": func(op vfs.Op) error { return onWrite(op, short(10, nil)) },
+	faults := []struct {
+		name   string
+		inARow int
+		of     func(op vfs.Op) error
+	}{
+		{"EIO", 1, func(vfs.Op) error { return syscall.EIO }},
+		{"EIO twice", 2, func(vfs.Op) error { return syscall.EIO }}, // an fsync and the cut behind it
+		{"EIO three times", 3, func(vfs.Op) error { return syscall.EIO }},
+		{"EIO after a short write", 1, func(op vfs.Op) error { return onWrite(op, short(40, syscall.EIO)) }},
+		{"ENOSPC", 1, func(op vfs.Op) error { return onGrowth(op, syscall.ENOSPC) }},
+		{"ENOSPC after a short write", 1, func(op vfs.Op) error { return onWrite(op, short(700, syscall.ENOSPC)) }},
+		{"a short write without an error", 1, func(op vfs.Op) error { return onWrite(op, short(10, nil)) }},
 	}
-	for name, fault := range faults {
-		t.Run(name, func(t *testing.T) {
+	for _, fault := range faults {
+		t.Run(fault.name, func(t *testing.T) {
 			refused := 0
 			for seed := range *crashSeeds {
 				for _, at := range changes(t, seed) {
-					if fault(at) == nil {
+					if fault.of(at) == nil {
 						continue
 					}
 					mem := vfs.NewMem()
 					mem.SetHook(func(op vfs.Op) error {
-						if op.N == at.N {
-							return fault(op)
+						if at.N <= op.N && op.N < at.N+fault.inARow {
+							return fault.of(op)
 						}
 						return nil
 					})

@@ -73,6 +73,13 @@
 //     acknowledged before that group was written, and were damaged since.
 //     Open refuses.
 //
+// What is left is readable, yet its last group need not be on the disk: the
+// process was killed before its fsync, or the fsync failed, and then the kernel
+// counts the bytes as written and a later fsync leaves them out. Open therefore
+// writes that group again, in place and with the same bytes, and syncs it before
+// it serves it: what was read once is not lost in the next crash, and what comes
+// behind it does not follow a hole.
+//
 // The mark that Close writes is a group of its own, so once a log was closed
 // even its last group cannot be damaged unnoticed. In every segment but the last
 // whatever is no frame is damage: a segment is marked and synced before the next

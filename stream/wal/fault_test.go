@@ -5,9 +5,12 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/internal/vfs"
@@ -19,7 +22,7 @@ import (
 func script(steps ...any) func(vfs.Op) error {
 	return func(op vfs.Op) error {
 		if len(steps) > 0 && op.Kind == steps[0] {
-			err := steps[1].(error)
+			err, _ := steps[1].(error) // nil: let it pass
 			steps = steps[2:]
 			return err
 		}
@@ -78,6 +81,71 @@ func TestFailures(t *testing.T) {
 	}
 }
 
+// TestFailedSyncThenRestart: the fsync fails, and so does the cut. A process that
+// opens the log on the same kernel reads bytes that no later fsync of its own
+// would bring to the disk; it must not build on them as they are.
+func TestFailedSyncThenRestart(t *testing.T) {
+	eio := syscall.EIO
+	tests := []struct {
+		name  string
+		opts  Options
+		steps []any
+	}{
+		{"of a group", Options{}, []any{"Sync", eio, "Truncate", eio}},
+		{"of the mark that ends a segment", Options{SegmentBytes: 1}, []any{"Sync", eio, "Truncate", eio}},
+		{"of a segment's header", Options{SegmentBytes: 1}, []any{"Create", nil, "Sync", eio}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			l := mustOpen(t, mem, crashDir, test.opts)
+			gen := newEventGen(1)
+			if err := l.Append(t.Context(), gen.batch(1)); err != nil {
+				t.Fatal(err)
+			}
+			mem.SetHook(script(test.steps...))
+			if err := appendFrames(l, gen, 3); !errors.Is(err, stream.ErrFailed) {
+				t.Fatalf("Append = %v; want ErrFailed", err)
+			}
+			mem.SetHook(nil)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+
+			l = mustOpen(t, mem, crashDir, test.opts)
+			read, err := readAll(t, l)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := gen.batch(1)
+			if err := l.Append(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+			after, err := Open(mem.Crash(rand.New(rand.NewPCG(1, 1))), crashDir, test.opts, quiet)
+			if err != nil {
+				t.Fatalf("Open after the power cut: %v", err)
+			}
+			defer after.Close()
+			got, err := readAll(t, after)
+			if want := append(read, string(b.Value(0))); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%d records are left, %v; %d had been read or acknowledged", len(got), err, len(want))
+			}
+		})
+	}
+}
+
+// appendFrames appends a group of several frames of two records.
+func appendFrames(l *Log, gen *eventGen, frames int) error {
+	var g *group
+	for range frames {
+		it := item{batch: gen.batch(2), encoded: new([]byte)}
+		*it.encoded, it.payload = appendPayload(nil, it.batch.Data, it.batch.Ends)
+		g, _, _ = l.join(it)
+	}
+	l.lead(g)
+	return g.err
+}
+
 // TestNoRoomForSegment: a segment that finds no room leaves nothing behind.
 func TestNoRoomForSegment(t *testing.T) {
 	for _, kind := range []string{"mark", "create", "header"} {
@@ -116,6 +184,38 @@ func TestNoRoomForSegment(t *testing.T) {
 				t.Fatalf("Check: %+v, %v", report, err)
 			}
 		})
+	}
+}
+
+// TestRemovedSegmentStaysAway: a segment that found no room is not there after a
+// crash either, when the one before it has gone on because the clock went back.
+func TestRemovedSegmentStaysAway(t *testing.T) {
+	for seed := range uint64(20) {
+		mem := vfs.NewMem()
+		now := time.Unix(0, 1)
+		opts := Options{RetainAge: time.Hour, Now: func() time.Time { return now }}
+		l := mustOpen(t, mem, crashDir, opts)
+		gen := newEventGen(1)
+		if err := l.Append(t.Context(), gen.batch(1)); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(2 * time.Hour)
+		mem.SetHook(script("Create", nil, "Write", syscall.ENOSPC))
+		if err := l.Append(t.Context(), gen.batch(1)); !errors.Is(err, stream.ErrFull) {
+			t.Fatalf("Append = %v; want ErrFull", err)
+		}
+		mem.SetHook(nil)
+		now = now.Add(-2 * time.Hour)
+		if err := l.Append(t.Context(), gen.batch(1)); err != nil {
+			t.Fatal(err)
+		}
+		after, err := Open(mem.Crash(rand.New(rand.NewPCG(seed, 1))), crashDir, opts, quiet)
+		if err != nil {
+			t.Fatalf("Open after the power cut: %v", err)
+		}
+		if got, err := readAll(t, after); err != nil || len(got) != 2 {
+			t.Fatalf("%d records are left, %v", len(got), err)
+		}
 	}
 }
 
@@ -178,14 +278,8 @@ func TestTail(t *testing.T) {
 	l := mustOpen(t, mem, crashDir, Options{Now: clockAt(1)})
 	gen := newEventGen(1)
 	appendGroup := func(frames int) {
-		var g *group
-		for range frames {
-			it := item{batch: gen.batch(2), encoded: new([]byte)}
-			*it.encoded, it.payload = appendPayload(nil, it.batch.Data, it.batch.Ends)
-			g, _, _ = l.join(it)
-		}
-		if l.lead(g); g.err != nil {
-			t.Fatal(g.err)
+		if err := appendFrames(l, gen, frames); err != nil {
+			t.Fatal(err)
 		}
 	}
 	appendGroup(1)
@@ -301,6 +395,59 @@ func TestSealedSegments(t *testing.T) {
 	}
 	if report, err := Check(missing, crashDir); err != nil || len(report.Findings) == 0 {
 		t.Errorf("a segment is missing; Check: %+v, %v", report, err)
+	}
+}
+
+// TestContradiction: whole frames that do not follow each other are no tail to be
+// cut off.
+func TestContradiction(t *testing.T) {
+	mem := vfs.NewMem()
+	l := mustOpen(t, mem, crashDir, Options{})
+	gen := newEventGen(1)
+	var last int64
+	for range 3 {
+		last = l.head.size
+		if err := l.Append(t.Context(), gen.batch(2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	files := dump(t, mem, crashDir)
+	name := lastOf(files)
+	for what, change := range map[string]func(h *frameHeader){
+		"a hole":            func(h *frameHeader) { h.base++ },
+		"offsets twice":     func(h *frameHeader) { h.base-- },
+		"time goes back":    func(h *frameHeader) { h.receivedAt = 1 },
+		"neither (control)": func(*frameHeader) {},
+	} {
+		content := bytes.Clone(files[name])
+		h, err := parseFrameHeader(content[last:], last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		control := h
+		change(&h)
+		h.put(content[last:])
+		mem := load(t, files, name, content)
+		report, err := Check(mem, crashDir)
+		if err != nil || (len(report.Findings) == 0) != (h == control) {
+			t.Errorf("%s: Check: %+v, %v", what, report, err)
+		}
+		_, err = Open(mem, crashDir, Options{}, quiet)
+		var damage *DamageError
+		if (err == nil) != (h == control) || err != nil && (!errors.As(err, &damage) || damage.File != name || damage.Offset != last) {
+			t.Errorf("%s: Open: %v", what, err)
+		}
+	}
+}
+
+// TestCheckNothing: Check of a folder that is not there says so and makes none.
+func TestCheckNothing(t *testing.T) {
+	mem := vfs.NewMem()
+	if _, err := Check(mem, crashDir); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), crashDir) {
+		t.Errorf("Check: %v", err)
+	}
+	if _, err := mem.Stat(crashDir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Stat after it: %v", err)
 	}
 }
 

@@ -145,7 +145,10 @@ func TestHeaderLimits(t *testing.T) {
 		"":                              func(h *frameHeader) {},
 		"group after the frame":         func(h *frameHeader) { h.group = 101 },
 		"more records than lengths":     func(h *frameHeader) { h.count = 3 },
-		"billions of records":           func(h *frameHeader) { h.count = 1<<32 - 1 },
+		"billions of records":           func(h *frameHeader) { h.count = -1 }, // 2^32-1 as written
+		"billions of lengths":           func(h *frameHeader) { h.count, h.lengthsLen = -1, -1 },
+		"data of 4 GiB":                 func(h *frameHeader) { h.codec, h.dataLen = codecS2, -1 },
+		"stored data of 4 GiB":          func(h *frameHeader) { h.codec, h.storedLen = codecS2, -1 },
 		"longer lengths than varints":   func(h *frameHeader) { h.lengthsLen = 11 },
 		"a negative offset":             func(h *frameHeader) { h.base = -1 },
 		"an unknown codec":              func(h *frameHeader) { h.codec = 2 },
@@ -168,6 +171,23 @@ func TestHeaderLimits(t *testing.T) {
 		}
 		if _, err := parseFrameHeader(p[:], 99); err == nil {
 			t.Errorf("%s: taken at another position", name)
+		}
+	}
+}
+
+// TestSegmentNames: a name is twenty digits and the suffix, and nothing else.
+func TestSegmentNames(t *testing.T) {
+	for name, want := range map[string]int64{
+		"00000000000000000042.wal": 42,
+		"09223372036854775807.wal": 1<<63 - 1,
+		"09223372036854775808.wal": -1,
+		"+0000000000000000042.wal": -1,
+		"-0000000000000000000.wal": -1,
+		"0000000000000000042.wal":  -1,
+		"00000000000000000042":     -1,
+	} {
+		if got, ok := parseSegmentName(name); ok != (want >= 0) || ok && got != want {
+			t.Errorf("%s: %d, %t", name, got, ok)
 		}
 	}
 }

@@ -25,9 +25,12 @@ const (
 	codecNone = 0
 	codecS2   = 1
 
-	// maxDataLen bounds the data of a frame, and so what a reader allocates for
-	// what a header claims.
-	maxDataLen = 256 << 20
+	// maxDataLen bounds the data of a frame, and its records, and so what a reader
+	// allocates for what a header claims. Lengths take a byte per record, and more
+	// only for records of 128 bytes and more, so twice that bounds them. All are
+	// far below what an int holds on 32 bits.
+	maxDataLen    = 256 << 20
+	maxLengthsLen = 2 * maxDataLen
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -119,6 +122,10 @@ func parseFrameHeader(p []byte, pos int64) (h frameHeader, err error) {
 	case int64(le.Uint32(p[4:])) != pos:
 		return h, fmt.Errorf("the frame was written for byte %d", le.Uint32(p[4:]))
 	}
+	if le.Uint32(p[12:]) > maxDataLen || le.Uint32(p[32:]) > maxLengthsLen ||
+		le.Uint32(p[36:]) > maxDataLen || le.Uint32(p[40:]) > maxDataLen {
+		return h, errors.New("the frame header claims more than a frame holds")
+	}
 	h = frameHeader{
 		pos:        pos,
 		group:      int64(le.Uint32(p[8:])),
@@ -135,7 +142,7 @@ func parseFrameHeader(p []byte, pos int64) (h frameHeader, err error) {
 	}
 	// A varint is one to five bytes, so that a header cannot claim more records
 	// than its payload has bytes.
-	if h.group > pos || h.base < 0 || h.codec > codecS2 || h.dataLen > maxDataLen || h.storedLen > maxDataLen ||
+	if h.group > pos || h.base < 0 || h.codec > codecS2 ||
 		h.lengthsLen < h.count || h.lengthsLen > 5*h.count ||
 		h.codec == codecNone && h.storedLen != h.dataLen || h.count == 0 && h.storedLen+h.dataLen != 0 {
 		return h, errors.New("the frame header contradicts itself")

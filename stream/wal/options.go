@@ -11,8 +11,8 @@ type Options struct {
 	// is 128 MiB, about a million events; at most 1 GiB.
 	SegmentBytes int64
 
-	// MaxBatchBytes is the most data that one Append takes. The default is
-	// 32 MiB; at most 256 MiB.
+	// MaxBatchBytes is the most data, and the most records, that one Append
+	// takes. The default is 32 MiB; at most 256 MiB.
 	MaxBatchBytes int
 
 	// MaxCommitBytes is the most data, before compression, that concurrent

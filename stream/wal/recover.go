@@ -110,7 +110,8 @@ func sealingMark(w *window, nextBase int64) (h frameHeader, err error) {
 }
 
 // openActive repairs the last segment and makes all of it durable: after a
-// process was killed, what it wrote last may be only in the kernel's memory.
+// process was killed, or an fsync failed it, what it wrote last may be only in
+// the kernel's memory.
 func (l *Log) openActive(seg *segment) error {
 	file, err := l.fs.OpenAppend(seg.path)
 	if errors.Is(err, fs.ErrPermission) {
@@ -120,48 +121,75 @@ func (l *Log) openActive(seg *segment) error {
 		return fmt.Errorf("open log segment: %w", err)
 	}
 	l.file = file
-	size, err := file.Size()
+	lastGroup, err := l.repair(seg)
 	if err != nil {
 		return err
 	}
-	w := &window{f: file, size: size, chunk: searchChunk}
-	seg.indexed = true
-	seg.size = segmentHeaderSize
-	var damage *DamageError
-
-	if err := checkSegmentHeader(w, seg.base); errors.As(err, &damage) {
-		if err := l.rebuildHeader(w, seg, damage); err != nil {
-			return err
-		}
-	} else if err != nil {
+	if err := l.rewrite(seg, lastGroup); err != nil {
 		return err
-	} else {
-		l.marked = true
-		expect := continuity{file: seg.path, next: seg.base, received: seg.lastReceived}
-		pos, err := w.scan(segmentHeaderSize, true, func(h *frameHeader) error {
-			if err := expect.check(h); err != nil {
-				return err
-			}
-			seg.extend(h, l.opts.IndexEvery)
-			l.marked = h.count == 0
-			return nil
-		})
-		var misfit *contradiction
-		if errors.As(err, &misfit) {
-			return misfit.damage
-		}
-		if errors.As(err, &damage) {
-			err = l.cutTail(w, pos, damage)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	if err := l.sync(file); err != nil {
 		return fmt.Errorf("sync log segment %s: %w", seg.path, err)
 	}
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return fmt.Errorf("sync log folder: %w", err)
+	}
+	return nil
+}
+
+// repair reads all of the last segment, whose file is open, and cuts off what a
+// crash tore. It returns where the last group that is left begins: 0, the header,
+// when there is none.
+func (l *Log) repair(seg *segment) (lastGroup int64, err error) {
+	size, err := l.file.Size()
+	if err != nil {
+		return 0, err
+	}
+	w := &window{f: l.file, size: size, chunk: searchChunk}
+	seg.indexed = true
+	seg.size = segmentHeaderSize
+	l.marked = true
+
+	var damage *DamageError
+	if err := checkSegmentHeader(w, seg.base); errors.As(err, &damage) {
+		return 0, l.rebuildHeader(w, seg, damage)
+	} else if err != nil {
+		return 0, err
+	}
+	expect := continuity{file: seg.path, next: seg.base, received: seg.lastReceived}
+	pos, err := w.scan(segmentHeaderSize, true, func(h *frameHeader) error {
+		if err := expect.check(h); err != nil {
+			return err
+		}
+		seg.extend(h, l.opts.IndexEvery)
+		l.marked = h.count == 0
+		lastGroup = h.group
+		return nil
+	})
+	var misfit *contradiction
+	if errors.As(err, &misfit) {
+		return 0, misfit.damage
+	}
+	if errors.As(err, &damage) {
+		err = l.cutTail(w, pos, damage)
+	}
+	return lastGroup, err
+}
+
+// rewrite writes the active segment from its last group on once more, in place
+// and with the bytes it has: see Recovery in the package comment. The caller
+// syncs it.
+func (l *Log) rewrite(seg *segment, lastGroup int64) error {
+	w := &window{f: l.file, size: seg.size, chunk: searchChunk}
+	for pos := lastGroup; pos < seg.size; {
+		p, err := w.at(pos, searchChunk)
+		if err != nil {
+			return err
+		}
+		if _, err := l.file.WriteAt(p, pos); err != nil {
+			return fmt.Errorf("rewrite log segment %s at byte %d: %w", seg.path, pos, err)
+		}
+		pos += int64(len(p))
 	}
 	return nil
 }
@@ -224,6 +252,5 @@ func (l *Log) rebuildHeader(w *window, seg *segment, damage *DamageError) error 
 	if _, err := w.f.Write(appendSegmentHeader(nil, seg.base)); err != nil {
 		return fmt.Errorf("begin log segment %s: %w", seg.path, err)
 	}
-	l.marked = true
 	return nil
 }

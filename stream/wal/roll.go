@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"github.com/daybook-log/daybook/event"
@@ -83,9 +84,9 @@ func (l *Log) createSegment(seg *segment) (vfs.File, error) {
 		err = io.ErrShortWrite
 	}
 	if vfs.IsNoSpace(err) {
-		// The folder need not be synced: the segment before stays full, so the
-		// next append makes this file again before it writes anything.
-		cleanup := errors.Join(file.Close(), l.fs.Remove(seg.path))
+		// Synced, or the file could come back after a crash, when the segment
+		// before it may have gone on: it is full by a clock that can go back.
+		cleanup := errors.Join(file.Close(), l.fs.Remove(seg.path), l.fs.SyncDir(l.dir))
 		if cleanup == nil {
 			return nil, fmt.Errorf("%w: %w", stream.ErrFull, err)
 		}
@@ -120,7 +121,7 @@ func (l *Log) Retain() {
 	for seg := l.droppable(); seg != nil; seg = l.droppable() {
 		// One at a time and each synced: a hole can never appear.
 		err := l.fs.Remove(seg.path)
-		if err == nil {
+		if err == nil || errors.Is(err, fs.ErrNotExist) { // removed before, but not synced
 			err = l.fs.SyncDir(l.dir)
 		}
 		l.mu.Lock()

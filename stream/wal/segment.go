@@ -43,8 +43,8 @@ func parseSegmentName(name string) (base int64, ok bool) {
 	if !found || len(digits) != 20 {
 		return 0, false
 	}
-	base, err := strconv.ParseInt(digits, 10, 64)
-	return base, err == nil && base >= 0
+	n, err := strconv.ParseUint(digits, 10, 63) // takes no sign
+	return int64(n), err == nil
 }
 
 // extend takes note of a durable frame at the segment's end.
