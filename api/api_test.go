@@ -95,6 +95,7 @@ func TestQueryErrors(t *testing.T) {
 		{query.ErrBusy, 503, "busy", "1"},
 		{&query.BehindError{}, 503, "behind", "1"},
 		{errors.New("disk on fire in /secret/path"), 500, "internal", ""},
+		{fmt.Errorf("%w: 000000000001.parquet", store.ErrDamaged), 503, "damaged", "1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.kind, func(t *testing.T) {

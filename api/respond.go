@@ -68,6 +68,10 @@ func (a *API) problemOf(r *http.Request, err error) problem.Problem {
 	case errors.Is(err, store.ErrMemory):
 		return problem.Problem{Type: "query-memory", Status: http.StatusUnprocessableEntity, Title: "Query needs too much memory",
 			Detail: "the query needs more memory than it may take (setting query.memory); narrow it with from and to, take a wider interval, or group by a field with fewer values"}
+	case errors.Is(err, store.ErrDamaged):
+		a.log.Error("a request met damage", "method", r.Method, "path", r.URL.Path, "error", err)
+		return problem.Problem{Type: "damaged", Status: http.StatusServiceUnavailable, Title: "A part of the store is damaged", RetryAfter: time.Second,
+			Detail: "the query met a damaged segment, which the server's log names and which is being set aside; ask again: the answer will say what is missing"}
 	case errors.Is(err, store.ErrNotFound):
 		return problem.Problem{Type: "no-such-event", Status: http.StatusNotFound, Title: "No such event",
 			Detail: "no event has this event_id; it was never published here, or retention has removed it"}

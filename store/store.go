@@ -21,6 +21,10 @@ import (
 var (
 	// ErrNotFound: no event has that identity.
 	ErrNotFound = errors.New("no such event")
+	// ErrDamaged: the query met a part of the store that cannot be read. The part
+	// is set aside; asked again, the store answers without it, and Stats says
+	// what is missing.
+	ErrDamaged = errors.New("a part of the store is damaged")
 	// ErrMemory: the query would need more memory than the settings allow it.
 	ErrMemory = errors.New("query needs more memory than it is allowed")
 )

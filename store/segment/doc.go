@@ -35,12 +35,15 @@
 //	MANIFEST                      what the store holds; the only commit point
 //	000000000042.parquet          a segment: one row group (see store/parquet)
 //	000000000042.parquet.damaged  a segment that was set aside; kept to be looked at
+//	000000000042.parquet.orphan   a segment that the manifest did not know at a start
 //	*.tmp                         being written
 //
 // A file is written under its name with .tmp added, synced, renamed, and its
 // folder synced. A segment counts from the moment at which a manifest that names
-// it has taken the place of the one before. What no manifest names is removed
-// when the store is opened. A segment's number is never used again.
+// it has taken the place of the one before. What the manifest does not name
+// is removed when the store is opened if its number is below next_file, and else
+// renamed and kept: it may come from a later manifest than the one found. A
+// segment's number is never used again.
 //
 // # Manifest
 //

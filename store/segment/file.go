@@ -123,6 +123,7 @@ func (g *segment) check(err error) error {
 	var unread *parquet.ReadError
 	if errors.As(err, &damage) || errors.As(err, &unread) {
 		g.store.suspect(g, damage)
+		return fmt.Errorf("%w: %w", store.ErrDamaged, err)
 	}
 	return err
 }

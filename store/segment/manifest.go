@@ -21,6 +21,7 @@ const (
 	tempSuffix    = ".tmp"
 	fileSuffix    = ".parquet"
 	damagedSuffix = ".damaged"
+	orphanSuffix  = ".orphan"
 )
 
 const (

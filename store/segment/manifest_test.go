@@ -2,6 +2,7 @@ package segment
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -155,5 +156,49 @@ func TestOpenRefuses(t *testing.T) {
 				t.Errorf("%v %v", entries, err)
 			}
 		})
+	}
+}
+
+// Somebody puts an older manifest back, and keeps a file of another program in the
+// folder: what the manifest does not know is not served, and not destroyed.
+func TestOlderManifest(t *testing.T) {
+	fsys := vfs.NewMem()
+	st := newStream(8, 30)
+	s, err := Open(fsys, crashDir, crashOptions, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(crashDir, manifestName)
+	old, err := readManifest(fsys, crashDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(st.feed(t.Context(), s), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var files []string
+	for _, seg := range s.manifest.Segments {
+		files = append(files, seg.File+orphanSuffix)
+	}
+	files = append(files, "other.parquet", "notes.tmp")
+	for _, f := range files[len(files)-2:] {
+		if err := writeFile(fsys, filepath.Join(crashDir, f), []byte("not ours")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := writeManifest(fsys, crashDir, old); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if s, err = Open(fsys, crashDir, crashOptions, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if n := s.Stats().Events; n != 0 {
+		t.Errorf("%d events are served; the manifest knows none", n)
+	}
+	for _, f := range files {
+		if _, err := fsys.Stat(filepath.Join(crashDir, f)); err != nil {
+			t.Errorf("%s: %v", f, err)
+		}
 	}
 }

@@ -210,8 +210,14 @@ func fileNumber(name string) (uint64, bool) {
 	return n, found && err == nil
 }
 
-// clearAway finishes what a crash interrupted: it removes files that nothing
-// names, and renames damaged ones.
+// clearAway finishes what a crash interrupted: it removes what the manifest has
+// outlived and renames what was set aside.
+//
+// A segment that the manifest does not name and whose number comes after its own
+// is a leftover of a crash, whose rows the stream still has; or the manifest is
+// older than the folder, because somebody put a copy of it back, and then the file
+// may be all that is left of its rows. It is therefore renamed and kept. Files
+// with other names are not ours to touch.
 func (s *Store) clearAway(entries []fs.DirEntry) error {
 	named := make(map[string]int32)
 	for _, x := range s.manifest.Segments {
@@ -222,15 +228,19 @@ func (s *Store) clearAway(entries []fs.DirEntry) error {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		if ext := filepath.Ext(name); ext != fileSuffix && ext != tempSuffix {
+		number, ours := fileNumber(strings.TrimSuffix(name, tempSuffix))
+		if ext := filepath.Ext(name); name != manifestName+tempSuffix && !(ours && (ext == fileSuffix || ext == tempSuffix)) {
 			continue
 		}
 		fate, ok := named[name]
 		path := filepath.Join(s.dir, name)
 		var err error
 		switch {
+		case !ok && number >= s.manifest.NextFile && filepath.Ext(name) == fileSuffix:
+			s.log.Warn("keeping a segment that the manifest does not know: a crash left it over, or the manifest is an old copy", "file", s.display(name+orphanSuffix))
+			err = s.fs.Rename(path, path+orphanSuffix)
 		case !ok:
-			s.log.Info("removing a file that a crash left over", "file", s.display(name))
+			s.log.Info("removing a file that is no longer needed", "file", s.display(name))
 			err = removeIfExists(s.fs, path)
 		case fate == setAside:
 			err = s.fs.Rename(path, path+damagedSuffix)
