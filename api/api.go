@@ -112,7 +112,7 @@ func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
 		allow := probe.header.Get("Allow")
 		w.Header().Set("Allow", allow)
 		p = problem.Problem{Type: "method-not-allowed", Status: http.StatusMethodNotAllowed, Title: "Method not allowed",
-			Detail: r.Method + " is not served here; " + strings.ReplaceAll(allow, ", ", " and ") + " is"}
+			Detail: r.Method + " is not served here; try " + strings.ReplaceAll(allow, ", ", " or ")}
 	}
 	a.metrics.unrouted(p.Status)
 	problem.Write(w, p)

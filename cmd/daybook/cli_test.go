@@ -2,7 +2,9 @@ package main
 
 import (
 	"compress/gzip"
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,5 +159,32 @@ func TestPrintConfig(t *testing.T) {
 	stdout, _, code := command(t, "", "serve", "--print-config", "--store-retain-age", "90d")
 	if code != exitOK || !strings.Contains(stdout, "retain_age: 90d") || !strings.Contains(stdout, "listen: 127.0.0.1:7575") {
 		t.Errorf("exit code %d\n%s", code, stdout)
+	}
+}
+
+// TestQuietPipe: what came through a pipe that then stays open and quiet is
+// published, without waiting for the batch to be full.
+func TestQuietPipe(t *testing.T) {
+	s := serve(t, filepath.Join(t.TempDir(), "data"))
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, cancel, []string{"send", "--server", s.url}, r, io.Discard, io.Discard) }()
+	if _, err := io.WriteString(w, threeEvents); err != nil {
+		t.Fatal(err)
+	}
+	// The tail ends when it has seen the events; nothing else ends it.
+	if out, _, code := command(t, "", "tail", "--server", s.url, "--since", "beginning", "-n", "3"); code != exitOK {
+		t.Errorf("tail: exit code %d, %s", code, out)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-ended; code != exitOK {
+		t.Errorf("send: exit code %d", code)
 	}
 }

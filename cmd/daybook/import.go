@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/spf13/cobra"
 
@@ -60,6 +61,8 @@ func (s *sender) importAll(ctx context.Context, im *importer.Importer, files []s
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
+	stop := s.publishWhenQuiet(ctx)
+	defer stop()
 	for _, name := range files {
 		if err := s.importFile(ctx, im, name); err != nil {
 			return err
@@ -83,7 +86,6 @@ func (s *sender) importFile(ctx context.Context, im *importer.Importer, name str
 		}
 		where := fmt.Sprintf("%s:%d", item.File, item.Line)
 		if item.Err != nil {
-			s.read++
 			if err := s.refuse(where, item.Err.Error(), importer.Reason(item.Err), item.Raw); err != nil {
 				return err
 			}
@@ -104,7 +106,7 @@ type countingReader struct {
 
 func (r *countingReader) Read(b []byte) (int, error) {
 	n, err := r.r.Read(b)
-	*r.n += int64(n)
+	atomic.AddInt64(r.n, int64(n))
 	return n, err
 }
 

@@ -3,11 +3,14 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,14 +19,20 @@ import (
 	"github.com/daybook-log/daybook/internal/client"
 )
 
-// sender publishes events in batches and keeps the account of them. It is used
-// by one goroutine.
+// sender publishes events in batches and keeps the account of them. One goroutine
+// adds; another publishes what was added when no more comes for a while.
 type sender struct {
-	c       *cli
-	client  *client.Client
-	batch   int // events per request
+	c      *cli
+	client *client.Client
+	batch  int // events per request
+
+	bytesRead int64 // of the input, as far as the adding goroutine has come
+
+	mu      sync.Mutex // guards everything below it
 	refused io.Writer
 	bar     *progress
+	last    time.Time // of the last event added
+	err     error     // of a publish while nothing was added; the next add returns it
 
 	buf   []byte
 	where []string // of each event in buf: file:line, for what is said about it
@@ -32,7 +41,6 @@ type sender struct {
 
 	read, stored, known int64
 	reasons             map[string]int64 // refused events by reason
-	bytesRead           int64
 }
 
 func (c *cli) newSender(cl *client.Client, batch int, refused io.Writer, bar *progress) *sender {
@@ -41,7 +49,13 @@ func (c *cli) newSender(cl *client.Client, batch int, refused io.Writer, bar *pr
 
 // add takes one event. raw is what it was made from, kept when it is refused.
 func (s *sender) add(ctx context.Context, ev, raw []byte, where string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
+	}
 	s.read++
+	s.last = time.Now()
 	s.buf = append(append(s.buf, ev...), '\n')
 	s.ends = append(s.ends, len(s.buf))
 	s.where = append(s.where, where)
@@ -50,13 +64,52 @@ func (s *sender) add(ctx context.Context, ev, raw []byte, where string) error {
 	}
 	s.raw = append(s.raw, raw)
 	if len(s.ends) >= s.batch || len(s.buf) >= 8<<20 {
-		return s.flush(ctx)
+		return s.publish(ctx)
 	}
 	return nil
 }
 
-// flush publishes what was added and settles each event's account.
+// flush publishes what was added.
 func (s *sender) flush(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cmp.Or(s.err, s.publish(ctx))
+}
+
+// quiet is how long nothing must be added for what was to be published, full
+// batch or not: input from a pipe may stay quiet for long.
+const quiet = 200 * time.Millisecond
+
+// publishWhenQuiet publishes what was added when no more comes, until the
+// function that it returns is called.
+func (s *sender) publishWhenQuiet(ctx context.Context) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(quiet)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			s.mu.Lock()
+			if s.err == nil && time.Since(s.last) >= quiet {
+				s.err = s.publish(ctx)
+			}
+			s.mu.Unlock()
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+// publish publishes what was added and settles each event's account. The caller
+// holds mu.
+func (s *sender) publish(ctx context.Context) error {
 	if len(s.ends) == 0 {
 		return nil
 	}
@@ -82,20 +135,28 @@ func (s *sender) flush(ctx context.Context) error {
 			}
 			line = s.buf[start : s.ends[at]-1]
 		}
-		if err := s.refuse(s.where[at], r.Errors.Error(), reasonClass(r.Errors), line); err != nil {
+		if err := s.note(s.where[at], r.Errors.Error(), reasonClass(r.Errors), line); err != nil {
 			return err
 		}
 	}
 	s.stored += int64(len(s.ends) - refused - res.Duplicates)
 	s.known += int64(res.Duplicates)
 	s.buf, s.ends, s.where, s.raw = s.buf[:0], s.ends[:0], s.where[:0], s.raw[:0]
-	s.bar.at(s.read, s.bytesRead)
+	s.bar.at(s.read, atomic.LoadInt64(&s.bytesRead))
 	return nil
 }
 
-// refuse counts a refused line and writes it, with its reason, to where the user
-// wants such lines.
+// refuse takes a line that is refused before it is sent.
 func (s *sender) refuse(where, reason, class string, line []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.read++
+	return s.note(where, reason, class, line)
+}
+
+// note counts a refused line and writes it, with its reason, to where the user
+// wants such lines. The caller holds mu.
+func (s *sender) note(where, reason, class string, line []byte) error {
 	s.reasons[class]++
 	s.bar.done()
 	_, err := fmt.Fprintf(s.refused, "%s: %s\n%s\n", where, reason, line)
@@ -187,6 +248,8 @@ func (s *sender) sendAll(ctx context.Context, files []string) error {
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
+	stop := s.publishWhenQuiet(ctx)
+	defer stop()
 	var ids event.IDSource
 	for _, name := range files {
 		if err := s.sendFile(ctx, name, &ids); err != nil {
@@ -238,7 +301,6 @@ func (s *sender) sendFile(ctx context.Context, name string, ids *event.IDSource)
 		}
 		where := fmt.Sprintf("%s:%d", shown, n)
 		if errors.Is(err, errLongLine) {
-			s.read++
 			reason := fmt.Sprintf("line is longer than %d bytes; an event is at most %d", 2*event.MaxSize, event.MaxSize)
 			if err := s.refuse(where, reason, "line too long", line); err != nil {
 				return err
@@ -248,19 +310,13 @@ func (s *sender) sendFile(ctx context.Context, name string, ids *event.IDSource)
 		if err != nil {
 			return fmt.Errorf("%s: %w", where, err)
 		}
-		s.bytesRead += int64(len(line)) + 1
+		atomic.AddInt64(&s.bytesRead, int64(len(line))+1)
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		ev = client.WithIDs(ev[:0], line, ids)
 		if err := s.add(ctx, ev, nil, where); err != nil {
 			return err
-		}
-		// A pipe may stay quiet for long: what has come is sent before waiting.
-		if lines.Buffered() == 0 && name == "-" {
-			if err := s.flush(ctx); err != nil {
-				return err
-			}
 		}
 	}
 }

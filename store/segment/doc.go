@@ -41,9 +41,9 @@
 // A file is written under its name with .tmp added, synced, renamed, and its
 // folder synced. A segment counts from the moment at which a manifest that names
 // it has taken the place of the one before. What the manifest does not name
-// is removed when the store is opened if its number is below next_file, and else
-// renamed and kept: it may come from a later manifest than the one found. A
-// segment's number is never used again.
+// is removed when the store is opened; but more than two segments with numbers from
+// next_file on are renamed and kept, because they come from a later manifest than
+// the one found. A segment's number is never used again.
 //
 // # Manifest
 //

@@ -210,14 +210,19 @@ func fileNumber(name string) (uint64, bool) {
 	return n, found && err == nil
 }
 
+// uncommitted is how many finished segments a crash can leave that no manifest
+// names yet: one of a freeze and one of a merge.
+const uncommitted = 2
+
 // clearAway finishes what a crash interrupted: it removes what the manifest has
 // outlived and renames what was set aside.
 //
-// A segment that the manifest does not name and whose number comes after its own
-// is a leftover of a crash, whose rows the stream still has; or the manifest is
-// older than the folder, because somebody put a copy of it back, and then the file
-// may be all that is left of its rows. It is therefore renamed and kept. Files
-// with other names are not ours to touch.
+// Segments that the manifest does not name and whose numbers come after its own
+// are, when there are one or two, what a crash leaves: a freeze and a merge that
+// were not committed, whose rows the stream still has. When there are more, the
+// manifest is older than the folder, because somebody put a copy of it back, and
+// the files may be all that is left of their rows: they are renamed and kept.
+// Files with other names are not ours to touch.
 func (s *Store) clearAway(entries []fs.DirEntry) error {
 	named := make(map[string]int32)
 	for _, x := range s.manifest.Segments {
@@ -225,6 +230,13 @@ func (s *Store) clearAway(entries []fs.DirEntry) error {
 	}
 	for _, d := range s.manifest.Damaged {
 		named[d.File] = setAside
+	}
+	later := 0
+	for _, e := range entries {
+		n, ours := fileNumber(e.Name())
+		if _, ok := named[e.Name()]; ours && !ok && n >= s.manifest.NextFile && filepath.Ext(e.Name()) == fileSuffix {
+			later++
+		}
 	}
 	for _, e := range entries {
 		name := e.Name()
@@ -236,11 +248,11 @@ func (s *Store) clearAway(entries []fs.DirEntry) error {
 		path := filepath.Join(s.dir, name)
 		var err error
 		switch {
-		case !ok && number >= s.manifest.NextFile && filepath.Ext(name) == fileSuffix:
-			s.log.Warn("keeping a segment that the manifest does not know: a crash left it over, or the manifest is an old copy", "file", s.display(name+orphanSuffix))
+		case !ok && later > uncommitted && number >= s.manifest.NextFile && filepath.Ext(name) == fileSuffix:
+			s.log.Warn("keeping a segment that the manifest does not know, which seems to be an old copy", "file", s.display(name+orphanSuffix))
 			err = s.fs.Rename(path, path+orphanSuffix)
 		case !ok:
-			s.log.Info("removing a file that is no longer needed", "file", s.display(name))
+			s.log.Info("removing a file that a crash left over", "file", s.display(name))
 			err = removeIfExists(s.fs, path)
 		case fate == setAside:
 			err = s.fs.Rename(path, path+damagedSuffix)
