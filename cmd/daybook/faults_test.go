@@ -234,7 +234,7 @@ func TestEndlessBodies(t *testing.T) {
 			piece := strings.Repeat(unit, 64<<10/len(unit))
 			chunk := fmt.Sprintf("%x\r\n%s\r\n", len(piece), piece)
 			go func() {
-				for sent := 0; sent < huge; sent += len(piece) {
+				for sent := int64(0); sent < huge; sent += int64(len(piece)) {
 					if _, err := io.WriteString(conn, chunk); err != nil {
 						return // refused: the answer says why
 					}

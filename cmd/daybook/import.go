@@ -46,7 +46,7 @@ Formats: ` + strings.Join(importer.Formats(), ", ") + `.`,
 				return err
 			}
 			return c.withRefused(refusedTo, func(refused io.Writer) error {
-				s := c.newSender(cl, batch, refused, c.progress("import ", totalSize(files)))
+				s := c.newSender(cl, batch, refused, c.progress("import", totalSize(files)))
 				return s.importAll(cmd.Context(), im, files)
 			})
 		},
@@ -101,12 +101,12 @@ func (s *sender) importFile(ctx context.Context, im *importer.Importer, name str
 // countingReader adds what is read to n, for the progress bar.
 type countingReader struct {
 	r io.Reader
-	n *int64
+	n *atomic.Int64
 }
 
 func (r *countingReader) Read(b []byte) (int, error) {
 	n, err := r.r.Read(b)
-	atomic.AddInt64(r.n, int64(n))
+	r.n.Add(int64(n))
 	return n, err
 }
 

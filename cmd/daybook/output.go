@@ -160,18 +160,32 @@ func (c *cli) progress(what string, total int64) *progress {
 	return &progress{w: c.stderr, on: isTerminal(c.stderr), what: what, start: now, last: now, total: total}
 }
 
-// at shows that events are done and bytes of the total are read. It draws at
-// most ten times a second.
+// at shows that events are done and bytes of the total are read.
 func (p *progress) at(events, bytes int64) {
-	if now := time.Now(); p.on && now.Sub(p.last) >= 100*time.Millisecond {
-		p.last = now
-		rate := float64(events) / now.Sub(p.start).Seconds()
+	p.draw(func(seconds float64) string {
 		bar := ""
 		if p.total > 0 {
 			done := min(int(30*bytes/p.total), 30)
 			bar = "[" + strings.Repeat("#", done) + strings.Repeat("-", 30-done) + "] "
 		}
-		fmt.Fprintf(p.w, "\r\x1b[K%s %s%d events, %.0f/s", p.what, bar, events, rate)
+		return fmt.Sprintf("%s%d events, %.0f/s", bar, events, float64(events)/seconds)
+	})
+}
+
+// bytes shows that bytes have passed, where nobody knows how many will.
+func (p *progress) bytes(n int64) {
+	p.draw(func(seconds float64) string {
+		mb := float64(n) / 1e6
+		return fmt.Sprintf("%.1f MB, %.1f MB/s", mb, mb/seconds)
+	})
+}
+
+// draw shows what text makes of the seconds since the start, at most ten times a
+// second.
+func (p *progress) draw(text func(seconds float64) string) {
+	if now := time.Now(); p.on && now.Sub(p.last) >= 100*time.Millisecond {
+		p.last = now
+		fmt.Fprintf(p.w, "\r\x1b[K%s %s", p.what, text(now.Sub(p.start).Seconds()))
 	}
 }
 

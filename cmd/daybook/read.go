@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -298,9 +297,9 @@ func (c *cli) exportFile(ctx context.Context, export func(context.Context, io.Wr
 			os.Remove(tmp.Name())
 		}
 	}()
-	p := &meter{w: tmp, c: c, start: time.Now(), on: isTerminal(c.stderr)}
-	err = export(ctx, p)
-	p.done()
+	bar := c.progress("export", 0)
+	err = export(ctx, &meter{w: tmp, bar: bar})
+	bar.done()
 	if err == nil {
 		err = tmp.Sync()
 	}
@@ -316,29 +315,16 @@ func (c *cli) exportFile(ctx context.Context, export func(context.Context, io.Wr
 	return os.Rename(tmp.Name(), name)
 }
 
-// meter counts the bytes that pass and shows them on a terminal.
+// meter counts the bytes that pass and shows them.
 type meter struct {
-	w     io.Writer
-	c     *cli
-	n     int64
-	start time.Time
-	last  time.Time
-	on    bool
+	w   io.Writer
+	n   int64
+	bar *progress
 }
 
 func (m *meter) Write(b []byte) (int, error) {
 	n, err := m.w.Write(b)
 	m.n += int64(n)
-	if now := time.Now(); m.on && now.Sub(m.last) >= 100*time.Millisecond {
-		m.last = now
-		mb := float64(m.n) / 1e6
-		fmt.Fprintf(m.c.stderr, "\r\x1b[Kexport %.1f MB, %.1f MB/s", mb, mb/now.Sub(m.start).Seconds())
-	}
+	m.bar.bytes(m.n)
 	return n, err
-}
-
-func (m *meter) done() {
-	if m.on {
-		fmt.Fprint(m.c.stderr, "\r\x1b[K")
-	}
 }

@@ -26,7 +26,7 @@ type sender struct {
 	client *client.Client
 	batch  int // events per request
 
-	bytesRead int64 // of the input, as far as the adding goroutine has come
+	bytesRead atomic.Int64 // of the input, as far as the adding goroutine has come
 
 	mu      sync.Mutex // guards everything below it
 	refused io.Writer
@@ -142,7 +142,7 @@ func (s *sender) publish(ctx context.Context) error {
 	s.stored += int64(len(s.ends) - refused - res.Duplicates)
 	s.known += int64(res.Duplicates)
 	s.buf, s.ends, s.where, s.raw = s.buf[:0], s.ends[:0], s.where[:0], s.raw[:0]
-	s.bar.at(s.read, atomic.LoadInt64(&s.bytesRead))
+	s.bar.at(s.read, s.bytesRead.Load())
 	return nil
 }
 
@@ -212,7 +212,7 @@ before it is sent, so that a retry after a broken connection stores nothing twic
 				return usageError("--batch %d: must be at least 1", batch)
 			}
 			return c.withRefused(refusedTo, func(refused io.Writer) error {
-				s := c.newSender(cl, batch, refused, c.progress("send ", totalSize(files)))
+				s := c.newSender(cl, batch, refused, c.progress("send", totalSize(files)))
 				return s.sendAll(cmd.Context(), files)
 			})
 		},
@@ -310,7 +310,7 @@ func (s *sender) sendFile(ctx context.Context, name string, ids *event.IDSource)
 		if err != nil {
 			return fmt.Errorf("%s: %w", where, err)
 		}
-		atomic.AddInt64(&s.bytesRead, int64(len(line))+1)
+		s.bytesRead.Add(int64(len(line)) + 1)
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
