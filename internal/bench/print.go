@@ -1,19 +1,9 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"time"
 )
-
-func timestampOf(ev []byte) (time.Time, error) {
-	var e struct {
-		Timestamp time.Time `json:"timestamp"`
-	}
-	err := json.Unmarshal(ev, &e)
-	return e.Timestamp, err
-}
 
 // Print writes the report for people.
 func (r *Report) Print(w io.Writer) error {

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -89,6 +90,15 @@ func queryCases(ctx context.Context, cl *client.Client, ids []event.ID) ([]query
 				"from": {at.Format(time.RFC3339Nano)}, "to": {at.Add(time.Second).Format(time.RFC3339Nano)}, "limit": {"100"}}, 1)})
 	}
 	return append(cases, deepPages(cl)), nil
+}
+
+// timestampOf returns when an event, given as JSON, happened.
+func timestampOf(ev []byte) (time.Time, error) {
+	var e struct {
+		Timestamp time.Time `json:"timestamp"`
+	}
+	err := json.Unmarshal(ev, &e)
+	return e.Timestamp, err
 }
 
 // deepPages turns one page of a thousand a run, each from where the last ended.

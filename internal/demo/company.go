@@ -71,10 +71,13 @@ var robots = []struct{ id, action, operation, kind string }{
 }
 
 // Company publishes the events of Harbour & Finch. It is used by one goroutine.
-type Company struct{ rnd *rand.Rand }
+type Company struct {
+	rnd *rand.Rand
+	ids event.IDSource
+}
 
 // NewCompany returns the company of a seed.
-func NewCompany(seed uint64) *Company { return &Company{rand.New(rand.NewPCG(seed, 7))} }
+func NewCompany(seed uint64) *Company { return &Company{rnd: rand.New(rand.NewPCG(seed, 7))} }
 
 // doc is an event as it is sent.
 type doc map[string]any
@@ -103,7 +106,7 @@ func (c *Company) Next(t time.Time) [][]byte {
 	case p < 120:
 		return c.robot(t)
 	case p < 150:
-		return encode(c.login(t, staff[c.rnd.IntN(len(staff))], "success"))
+		return c.encode(c.login(t, staff[c.rnd.IntN(len(staff))], "success"))
 	}
 	return c.work(t, staff[c.rnd.IntN(len(staff))])
 }
@@ -152,7 +155,7 @@ func (c *Company) work(t time.Time, p person) [][]byte {
 	} else if c.rnd.IntN(50) == 0 {
 		d["outcome"], d["error_code"], d["reason"] = "failure", "timeout", "upstream answered after 30 s"
 	}
-	return encode(d)
+	return c.encode(d)
 }
 
 func (c *Company) login(t time.Time, p person, outcome string) doc {
@@ -171,7 +174,7 @@ func (c *Company) mistypedPassword(t time.Time) [][]byte {
 	for i := range 1 + c.rnd.IntN(2) {
 		all = append(all, c.login(t.Add(time.Duration(i*4)*time.Second), p, "failure"))
 	}
-	return encode(append(all, c.login(t.Add(12*time.Second), p, "success"))...)
+	return c.encode(append(all, c.login(t.Add(12*time.Second), p, "success"))...)
 }
 
 // stranger is somebody outside who tries many accounts in a row.
@@ -184,23 +187,22 @@ func (c *Company) stranger(t time.Time) [][]byte {
 		delete(d, "session_id")
 		all = append(all, d)
 	}
-	return encode(all...)
+	return c.encode(all...)
 }
 
 func (c *Company) robot(t time.Time) [][]byte {
 	r := robots[c.rnd.IntN(len(robots))]
 	d := c.base(t, r.id, r.action, r.operation, fmt.Sprintf("%s/%d", r.kind, 100+c.rnd.IntN(400)))
 	d["user_type"], d["source"] = "service", "scheduler"
-	return encode(d)
+	return c.encode(d)
 }
 
 // encode writes events as JSON, each with an identity, so that publishing again
 // after a failure stores nothing twice.
-func encode(ds ...doc) [][]byte {
-	var ids event.IDSource
+func (c *Company) encode(ds ...doc) [][]byte {
 	out := make([][]byte, 0, len(ds))
 	for _, d := range ds {
-		d["event_id"] = ids.New(time.Now()).String()
+		d["event_id"] = c.ids.New(time.Now()).String()
 		line, err := json.Marshal(d)
 		if err != nil {
 			panic(err) // a map of strings, numbers and maps of these always encodes
