@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,22 +63,15 @@ type HTTPOptions struct {
 }
 
 func (o *HTTPOptions) setDefaults() {
-	setDefault(&o.MaxBody, DefaultMaxBody)
-	setDefault(&o.MaxDecoded, DefaultMaxDecoded)
-	setDefault(&o.MaxEvents, DefaultMaxEvents)
-	setDefault(&o.MaxAtomic, DefaultMaxAtomic)
-	setDefault(&o.MaxInFlight, DefaultMaxInFlight)
-	setDefault(&o.MaxWait, DefaultMaxWait)
-	setDefault(&o.Stall, DefaultStall)
+	o.MaxBody = cmp.Or(o.MaxBody, DefaultMaxBody)
+	o.MaxDecoded = cmp.Or(o.MaxDecoded, DefaultMaxDecoded)
+	o.MaxEvents = cmp.Or(o.MaxEvents, DefaultMaxEvents)
+	o.MaxAtomic = cmp.Or(o.MaxAtomic, DefaultMaxAtomic)
+	o.MaxInFlight = cmp.Or(o.MaxInFlight, DefaultMaxInFlight)
+	o.MaxWait = cmp.Or(o.MaxWait, DefaultMaxWait)
+	o.Stall = cmp.Or(o.Stall, DefaultStall)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-}
-
-func setDefault[T comparable](v *T, d T) {
-	var zero T
-	if *v == zero {
-		*v = d
 	}
 }
 

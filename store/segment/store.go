@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -77,20 +78,13 @@ func (o *Options) setDefaults() error {
 			return fmt.Errorf("an option of the store is %d; it must not be negative", v)
 		}
 	}
-	setDefault(&o.HeadRows, DefaultHeadRows)
-	setDefault(&o.HeadBytes, DefaultHeadBytes)
-	setDefault(&o.HeadAge, DefaultHeadAge)
-	setDefault(&o.CacheBytes, DefaultCacheBytes)
-	setDefault(&o.QueryMemory, DefaultQueryMemory)
-	setDefault(&o.FilterBytes, DefaultFilterBytes)
+	o.HeadRows = cmp.Or(o.HeadRows, DefaultHeadRows)
+	o.HeadBytes = cmp.Or(o.HeadBytes, DefaultHeadBytes)
+	o.HeadAge = cmp.Or(o.HeadAge, DefaultHeadAge)
+	o.CacheBytes = cmp.Or(o.CacheBytes, DefaultCacheBytes)
+	o.QueryMemory = cmp.Or(o.QueryMemory, DefaultQueryMemory)
+	o.FilterBytes = cmp.Or(o.FilterBytes, DefaultFilterBytes)
 	return nil
-}
-
-func setDefault[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
-	}
 }
 
 // Store implements store.Store.
@@ -231,16 +225,16 @@ func (s *Store) clearAway(entries []fs.DirEntry) error {
 	for _, d := range s.manifest.Damaged {
 		named[d.File] = setAside
 	}
-	later := 0
+	var later []string
 	for _, e := range entries {
 		n, ours := fileNumber(e.Name())
 		if _, ok := named[e.Name()]; ours && !ok && n >= s.manifest.NextFile && filepath.Ext(e.Name()) == fileSuffix {
-			later++
+			later = append(later, e.Name())
 		}
 	}
 	for _, e := range entries {
 		name := e.Name()
-		number, ours := fileNumber(strings.TrimSuffix(name, tempSuffix))
+		_, ours := fileNumber(strings.TrimSuffix(name, tempSuffix))
 		if ext := filepath.Ext(name); name != manifestName+tempSuffix && !(ours && (ext == fileSuffix || ext == tempSuffix)) {
 			continue
 		}
@@ -248,7 +242,7 @@ func (s *Store) clearAway(entries []fs.DirEntry) error {
 		path := filepath.Join(s.dir, name)
 		var err error
 		switch {
-		case !ok && later > uncommitted && number >= s.manifest.NextFile && filepath.Ext(name) == fileSuffix:
+		case len(later) > uncommitted && slices.Contains(later, name):
 			s.log.Warn("keeping a segment that the manifest does not know, which seems to be an old copy", "file", s.display(name+orphanSuffix))
 			err = s.fs.Rename(path, path+orphanSuffix)
 		case !ok:
