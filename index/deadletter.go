@@ -1,17 +1,15 @@
 package index
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"sync"
+	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/daybook-log/daybook/event"
-	"github.com/daybook-log/daybook/stream"
 )
 
 // DeadLetter is a record of the stream that is no event, as it was found and
@@ -30,6 +28,104 @@ type DeadLetter struct {
 	Class      string
 	Errors     event.Errors
 	Record     []byte
+
+	// Resolution is what became of the letter; nil while it is open. It is a
+	// record of its own in the dead-letter stream.
+	Resolution *Resolution
+}
+
+// LetterID names a dead letter in addresses and on the command line by the
+// position of its record: partition and offset, such as 0-42.
+type LetterID event.Position
+
+func (id LetterID) String() string { return fmt.Sprintf("%d-%d", id.Partition, id.Offset) }
+
+// ParseLetterID is the reverse of String.
+func ParseLetterID(s string) (LetterID, error) {
+	partition, offset, _ := strings.Cut(s, "-")
+	p, perr := strconv.ParseUint(partition, 10, 31)
+	o, oerr := strconv.ParseUint(offset, 10, 63)
+	if perr != nil || oerr != nil {
+		return LetterID{}, fmt.Errorf("dead letter %q: an id is a partition and an offset, such as 0-42", s)
+	}
+	return LetterID{Partition: int32(p), Offset: int64(o)}, nil
+}
+
+// Resolution says what became of a dead letter. In the dead-letter stream it is
+// one record, a JSON object, somewhere after the letter's:
+//
+//	partition     integer  which letter
+//	offset        integer
+//	resolution    string   replayed or discarded
+//	resolved_at   string   RFC 3339
+//	event_id      string   of a replayed letter: the event that it became
+//	replayed_to   object   of a replayed letter: {partition, offset} of that event
+type Resolution struct {
+	State      State
+	At         time.Time
+	EventID    event.ID
+	ReplayedTo event.Position
+}
+
+// State is what became of a dead letter.
+type State string
+
+// The states.
+const (
+	StateOpen      State = "open"
+	StateReplayed  State = "replayed"
+	StateDiscarded State = "discarded"
+)
+
+// State returns what became of d.
+func (d *DeadLetter) State() State {
+	if d.Resolution == nil {
+		return StateOpen
+	}
+	return d.Resolution.State
+}
+
+// resolutionJSON is a Resolution as it is written.
+type resolutionJSON struct {
+	event.Position
+	State      State           `json:"resolution"`
+	At         time.Time       `json:"resolved_at"`
+	EventID    string          `json:"event_id,omitempty"`
+	ReplayedTo *event.Position `json:"replayed_to,omitempty"`
+}
+
+func (r *Resolution) encode(of event.Position) ([]byte, error) {
+	j := resolutionJSON{Position: of, State: r.State, At: r.At}
+	if r.State == StateReplayed {
+		j.EventID, j.ReplayedTo = r.EventID.String(), &r.ReplayedTo
+	}
+	return json.Marshal(j)
+}
+
+// decodeEntry reads one record of the dead-letter stream: a letter, or, when
+// d.Resolution is set, what became of the one at d.Position.
+func decodeEntry(record []byte) (d DeadLetter, err error) {
+	var r resolutionJSON
+	if err := json.Unmarshal(record, &r); err != nil {
+		return d, err
+	}
+	switch r.State {
+	case "":
+		return d, json.Unmarshal(record, &d)
+	case StateReplayed, StateDiscarded:
+		d.Position = r.Position
+		d.Resolution = &Resolution{State: r.State, At: r.At}
+		if r.State == StateReplayed {
+			var ok bool
+			if d.Resolution.EventID, ok = event.ParseID(r.EventID); !ok || r.ReplayedTo == nil {
+				return d, fmt.Errorf("event_id is %q and replayed_to %v; a replayed letter has both", r.EventID, r.ReplayedTo)
+			}
+			d.Resolution.ReplayedTo = *r.ReplayedTo
+		}
+		return d, nil
+	default:
+		return d, fmt.Errorf("resolution is %q; it must be %s or %s", r.State, StateReplayed, StateDiscarded)
+	}
 }
 
 // Classes of reasons.
@@ -61,8 +157,31 @@ type letterJSON struct {
 	Base64     []byte       `json:"record_base64,omitempty"`
 }
 
-// MarshalJSON returns d as it stands in the dead-letter stream.
-func (d DeadLetter) MarshalJSON() ([]byte, error) {
+// MarshalJSON returns d as it stands in the dead-letter stream, without what
+// became of it.
+func (d DeadLetter) MarshalJSON() ([]byte, error) { return json.Marshal(d.json()) }
+
+// Describe returns d as people and programs are shown it: what MarshalJSON
+// returns, with its id, its state and what became of it.
+func (d DeadLetter) Describe() ([]byte, error) {
+	j := struct {
+		ID    string `json:"id"`
+		State State  `json:"state"`
+		letterJSON
+		ResolvedAt *time.Time      `json:"resolved_at,omitempty"`
+		EventID    string          `json:"event_id,omitempty"`
+		ReplayedTo *event.Position `json:"replayed_to,omitempty"`
+	}{ID: LetterID(d.Position).String(), State: d.State(), letterJSON: d.json()}
+	if r := d.Resolution; r != nil {
+		j.ResolvedAt = &r.At
+		if r.State == StateReplayed {
+			j.EventID, j.ReplayedTo = r.EventID.String(), &r.ReplayedTo
+		}
+	}
+	return json.Marshal(j)
+}
+
+func (d DeadLetter) json() letterJSON {
 	j := letterJSON{Position: d.Position, ReceivedAt: time.Unix(0, d.ReceivedAt).UTC(), Class: d.Class, Errors: d.Errors}
 	if utf8.Valid(d.Record) {
 		text := string(d.Record)
@@ -70,7 +189,7 @@ func (d DeadLetter) MarshalJSON() ([]byte, error) {
 	} else {
 		j.Base64 = d.Record
 	}
-	return json.Marshal(j)
+	return j
 }
 
 // UnmarshalJSON is the reverse of MarshalJSON.
@@ -84,155 +203,4 @@ func (d *DeadLetter) UnmarshalJSON(b []byte) error {
 		d.Record = []byte(*j.Text)
 	}
 	return nil
-}
-
-// LetterStream is what dead letters are kept in; see [stream.Stream].
-type LetterStream interface {
-	Append(ctx context.Context, b *stream.Batch) error
-	Reader(from event.Positions) (stream.Reader, error)
-	End(ctx context.Context) (event.Positions, error)
-}
-
-// DeadLetters is the dead-letter stream. It is never released, so nothing in it
-// is dropped. It is safe for concurrent use.
-//
-// Letters are appended in the order of their records' positions, so the highest
-// position that it holds tells which letters are there: one that is appended
-// again after a crash is left out. One whose append failed and yet was written
-// can be in the stream twice; listing shows it once.
-type DeadLetters struct {
-	stream LetterStream
-
-	mu    sync.Mutex
-	held  event.Positions // guarded by mu: past every record that has a letter
-	count int64           // guarded by mu
-}
-
-// OpenDeadLetters reads what the dead-letter stream holds.
-func OpenDeadLetters(ctx context.Context, s LetterStream) (*DeadLetters, error) {
-	l := &DeadLetters{stream: s}
-	var c LetterCursor
-	for {
-		letters, next, err := l.List(ctx, c, 1000)
-		if err != nil {
-			return nil, err
-		}
-		if len(letters) == 0 {
-			break
-		}
-		l.count += int64(len(letters))
-		c = next
-	}
-	l.held = c.seen
-	return l, nil
-}
-
-// Count returns how many letters there are.
-func (l *DeadLetters) Count() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.count
-}
-
-// Append appends those of the letters that are not there yet and returns when
-// they are durable. Letters of one partition come in the order of their
-// positions. One goroutine appends.
-func (l *DeadLetters) Append(ctx context.Context, letters []DeadLetter) error {
-	l.mu.Lock()
-	held := l.held.Clone()
-	l.mu.Unlock()
-	b := new(stream.Batch)
-	for _, d := range letters {
-		if held.Includes(d.Position) {
-			continue
-		}
-		value, err := json.Marshal(d)
-		if err != nil {
-			return fmt.Errorf("encode dead letter: %w", err)
-		}
-		b.Add(stream.Key{}, value)
-		held = held.Advance(d.Position.Partition, d.Position.Offset+1)
-	}
-	if b.Len() == 0 {
-		return nil
-	}
-	if err := l.stream.Append(ctx, b); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.held = held
-	l.count += int64(b.Len())
-	return nil
-}
-
-// LetterCursor is a place in the list of dead letters. The zero LetterCursor is
-// its beginning.
-type LetterCursor struct {
-	at   event.Positions // in the dead-letter stream
-	seen event.Positions // past every record whose letter was listed
-}
-
-// List returns up to limit letters from the cursor on, oldest first, and the
-// cursor to go on from. It returns none at the end.
-func (l *DeadLetters) List(ctx context.Context, from LetterCursor, limit int) ([]DeadLetter, LetterCursor, error) {
-	c := LetterCursor{at: from.at.Clone(), seen: from.seen.Clone()}
-	end, err := l.stream.End(ctx)
-	if err != nil {
-		return nil, from, fmt.Errorf("find the end of the dead letters: %w", err)
-	}
-	if c.at.Covers(end) {
-		return nil, c, nil
-	}
-	r, err := l.stream.Reader(c.at.Clone())
-	if err != nil {
-		return nil, from, fmt.Errorf("read dead letters: %w", err)
-	}
-	letters, err := l.list(ctx, r, &c, end, limit)
-	if err = errors.Join(err, r.Close()); err != nil {
-		return nil, from, err
-	}
-	return letters, c, nil
-}
-
-func (l *DeadLetters) list(ctx context.Context, r stream.Reader, c *LetterCursor, end event.Positions, limit int) ([]DeadLetter, error) {
-	var letters []DeadLetter
-	for len(letters) < limit && !c.at.Covers(end) {
-		b, err := r.Next(ctx)
-		if gap := (*stream.GapError)(nil); errors.As(err, &gap) {
-			c.at = c.at.Advance(gap.Partition, gap.To)
-			continue
-		} else if err != nil {
-			return nil, fmt.Errorf("read dead letters: %w", err)
-		}
-		for i := 0; i < b.Len() && len(letters) < limit; i++ {
-			var d DeadLetter
-			pos := b.Position(i)
-			if err := json.Unmarshal(b.Value(i), &d); err != nil {
-				return nil, fmt.Errorf("dead letter at offset %d of partition %d: %w", pos.Offset, pos.Partition, err)
-			}
-			c.at = c.at.Advance(pos.Partition, pos.Offset+1)
-			if c.seen.Includes(d.Position) {
-				continue
-			}
-			c.seen = c.seen.Advance(d.Position.Partition, d.Position.Offset+1)
-			letters = append(letters, d)
-		}
-	}
-	return letters, nil
-}
-
-// Get returns the letter of the record at pos, and false when there is none.
-func (l *DeadLetters) Get(ctx context.Context, pos event.Position) (DeadLetter, bool, error) {
-	var c LetterCursor
-	for {
-		letters, next, err := l.List(ctx, c, 1000)
-		if err != nil || len(letters) == 0 {
-			return DeadLetter{}, false, err
-		}
-		if i := slices.IndexFunc(letters, func(d DeadLetter) bool { return d.Position == pos }); i >= 0 {
-			return letters[i], true, nil
-		}
-		c = next
-	}
 }

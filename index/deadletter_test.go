@@ -80,7 +80,7 @@ func TestDeadLettersList(t *testing.T) {
 			var got []string
 			var c LetterCursor
 			for {
-				page, next, err := l.List(t.Context(), c, limit)
+				page, next, err := l.List(t.Context(), Selection{}, c, limit)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -72,7 +72,7 @@ func TestIndexDeadLetters(t *testing.T) {
 	x, _ = start(t, Options{Stream: log, Store: store.reopen(), DeadLetters: letters})
 	put(t, log, []byte("{}"))
 	drain(t, x)
-	got, _, err := letters.List(t.Context(), LetterCursor{}, 100)
+	got, _, err := letters.List(t.Context(), Selection{}, LetterCursor{}, 100)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -163,7 +163,7 @@ func TestCrash(t *testing.T) {
 		bad := 0
 		var c LetterCursor
 		for {
-			page, next, err := m.letters.List(t.Context(), c, 100)
+			page, next, err := m.letters.List(t.Context(), Selection{}, c, 100)
 			if err != nil {
 				t.Fatal(err)
 			}
