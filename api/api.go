@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/daybook-log/daybook/index"
 	"github.com/daybook-log/daybook/internal/problem"
 	"github.com/daybook-log/daybook/query"
 )
@@ -19,6 +20,11 @@ type Options struct {
 
 	// Ingest answers POST /v1/events; nil: this server takes no events.
 	Ingest http.Handler
+
+	// DeadLetters answers /v1/dead-letters, and Publisher takes what is replayed
+	// from them; nil: this server has none.
+	DeadLetters *index.DeadLetters
+	Publisher   index.Publisher
 
 	// Ready returns what must be in order before the server can do its work,
 	// for /readyz; nil: nothing. It must answer at once.
@@ -40,15 +46,17 @@ type Options struct {
 
 // API is the handler of every endpoint. It is safe for concurrent use.
 type API struct {
-	query   *query.Engine
-	log     *slog.Logger
-	ingest  http.Handler
-	ready   func(context.Context) []Check
-	guard   guard
-	mux     *http.ServeMux
-	routes  []route
-	metrics *metrics
-	buffers sync.Pool // of *[]byte
+	query     *query.Engine
+	log       *slog.Logger
+	ingest    http.Handler
+	letters   *index.DeadLetters
+	publisher index.Publisher
+	ready     func(context.Context) []Check
+	guard     guard
+	mux       *http.ServeMux
+	routes    []route
+	metrics   *metrics
+	buffers   sync.Pool // of *[]byte
 
 	closing context.Context // ends when Close is called
 	Close   func()          // ends the tails, so that a server can shut down
@@ -62,7 +70,7 @@ type route struct {
 
 // New returns the handler.
 func New(o Options) *API {
-	a := &API{query: o.Query, log: o.Logger, ingest: o.Ingest, ready: o.Ready, mux: http.NewServeMux()}
+	a := &API{query: o.Query, log: o.Logger, ingest: o.Ingest, letters: o.DeadLetters, publisher: o.Publisher, ready: o.Ready, mux: http.NewServeMux()}
 	a.closing, a.Close = context.WithCancel(context.Background())
 	a.buffers.New = func() any { return new([]byte) }
 	a.routes = []route{
@@ -78,6 +86,13 @@ func New(o Options) *API {
 	}
 	if o.Ingest != nil {
 		a.routes = append(a.routes, route{"POST /v1/events", o.Ingest.ServeHTTP})
+	}
+	if o.DeadLetters != nil {
+		a.routes = append(a.routes,
+			route{"GET /v1/dead-letters", a.deadLetters},
+			route{"GET /v1/dead-letters/{id}", a.deadLetter},
+			route{"POST /v1/dead-letters/{id}/replay", a.replayDeadLetter},
+			route{"POST /v1/dead-letters/{id}/discard", a.discardDeadLetter})
 	}
 	a.metrics = newMetrics(o.Figures, o.Query)
 	a.routes = append(a.routes, route{"GET /metrics", a.metrics.handler().ServeHTTP})

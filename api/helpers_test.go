@@ -66,6 +66,7 @@ func newServer(t testing.TB, change ...func(*api.Options)) *server {
 			fmt.Fprint(w, `{}`)
 		}),
 	}
+	newLetterbox(t).serve(&o)
 	for _, c := range change {
 		c(&o)
 	}

@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"ingest":       {"event", "stream", "internal/problem"},
 	"index":        {"event", "stream", "store"},
 	"query":        {"event", "filter", "store"},
-	"api":          {"event", "filter", "store", "store/column", "store/parquet", "query", "internal/problem"},
+	"api":          {"event", "filter", "store", "store/column", "store/parquet", "query", "index", "internal/problem"},
 	"importer":     {"event"},
 	"internal":     {"event", "internal"},
 	"cmd":          {"*"},
