@@ -85,6 +85,7 @@ func (srv *server) indexFigures() []api.Figure {
 		gauge("index_failing", "1 while a step is being retried.", failing),
 		counter("index_missing_records_total", "Records that retention dropped before they were indexed.", s.Missing),
 		gauge("index_dead_letters", "Records in the dead-letter stream.", srv.letters.Count()),
+		gauge("index_dead_letters_open", "Of these, records that were neither replayed nor discarded.", srv.letters.Open()),
 	}
 	if lag, err := srv.index.Lag(context.Background()); err == nil {
 		figures = append(figures, gauge("index_lag_records", "Records in the stream that cannot be searched yet.", lag))

@@ -15,12 +15,19 @@ import (
 	"golang.org/x/term"
 )
 
-// printer writes events in the form the user asked for with -o.
+// printer writes events, or other records, in the form the user asked for with -o.
 type printer struct {
 	w      *bufio.Writer
 	format string // table, json or ndjson
+	table  table
 	color  bool
-	n      int // events printed
+	n      int // records printed
+}
+
+// table says how records are shown as rows.
+type table struct {
+	head string
+	row  func(p *printer, record []byte) (string, error)
 }
 
 func (c *cli) printable(cmd *cobra.Command) *cobra.Command {
@@ -49,6 +56,7 @@ func (c *cli) printer() (*printer, error) {
 	return &printer{
 		w:      bufio.NewWriterSize(c.stdout, 64<<10),
 		format: format,
+		table:  eventTable,
 		color:  isTerminal(c.stdout) && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb",
 	}, nil
 }
@@ -68,12 +76,34 @@ type row struct {
 	SourceIP  string `json:"source_ip"`
 }
 
-// event prints one event, given as JSON.
-func (p *printer) event(ev []byte) error {
+// eventTable shows events.
+var eventTable = table{
+	head: fmt.Sprintf("%-24s %-8s %-28s %-34s %-40s %s", "TIMESTAMP", "OUTCOME", "USER_ID", "ACTION", "RESOURCE", "SOURCE_IP"),
+	row: func(p *printer, ev []byte) (string, error) {
+		var r row
+		if err := json.Unmarshal(ev, &r); err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("%s %s %s %s %s %s", cell(instant(r.Timestamp), 24), p.paint(r.Outcome, cell(r.Outcome, 8)),
+			cell(r.UserID, 28), cell(r.Action, 34), cell(r.Resource, 40), strings.TrimSpace(cell(r.SourceIP, 39))), nil
+	},
+}
+
+// instant writes a time of the API's as the table shows times.
+func instant(rfc3339 string) string {
+	t, err := time.Parse(time.RFC3339Nano, rfc3339)
+	if err != nil {
+		return rfc3339
+	}
+	return t.UTC().Format("2006-01-02 15:04:05.000Z")
+}
+
+// print prints one record, given as JSON.
+func (p *printer) print(record []byte) error {
 	p.n++
 	switch p.format {
 	case "ndjson":
-		p.w.Write(ev)
+		p.w.Write(record)
 		return p.w.WriteByte('\n')
 	case "json":
 		if p.n == 1 {
@@ -81,22 +111,17 @@ func (p *printer) event(ev []byte) error {
 		} else {
 			p.w.WriteString(",\n  ")
 		}
-		_, err := p.w.Write(ev)
+		_, err := p.w.Write(record)
 		return err
 	}
 	if p.n == 1 {
-		fmt.Fprintf(p.w, "%-24s %-8s %-28s %-34s %-40s %s\n", "TIMESTAMP", "OUTCOME", "USER_ID", "ACTION", "RESOURCE", "SOURCE_IP")
+		fmt.Fprintln(p.w, p.table.head)
 	}
-	var r row
-	if err := json.Unmarshal(ev, &r); err != nil {
+	row, err := p.table.row(p, record)
+	if err != nil {
 		return err
 	}
-	if t, err := time.Parse(time.RFC3339Nano, r.Timestamp); err == nil {
-		r.Timestamp = t.UTC().Format("2006-01-02 15:04:05.000Z")
-	}
-	p.w.WriteString(cell(r.Timestamp, 24) + " ")
-	p.w.WriteString(p.paint(r.Outcome, cell(r.Outcome, 8)) + " ")
-	_, err := fmt.Fprintf(p.w, "%s %s %s %s\n", cell(r.UserID, 28), cell(r.Action, 34), cell(r.Resource, 40), strings.TrimSpace(cell(r.SourceIP, 39)))
+	_, err = fmt.Fprintln(p.w, row)
 	return err
 }
 

@@ -78,7 +78,7 @@ func (c *cli) queryCommand() *cobra.Command {
 					return errors.Join(err, p.w.Flush())
 				}
 				for _, ev := range page.Events {
-					if err := p.event(ev); err != nil {
+					if err := p.print(ev); err != nil {
 						return err
 					}
 				}
@@ -122,7 +122,7 @@ func (c *cli) tailCommand() *cobra.Command {
 			}
 			enough := errors.New("enough")
 			err = cl.Tail(cmd.Context(), v, "", func(ev []byte) error {
-				if err := p.event(ev); err != nil {
+				if err := p.print(ev); err != nil {
 					return err
 				}
 				if err := p.w.Flush(); err != nil {

@@ -139,6 +139,7 @@ refused, 4 no such event, 130 interrupted.`,
 		c.serveCommand(), c.demoCommand(),
 		c.sendCommand(), c.importCommand(),
 		c.queryCommand(), c.tailCommand(), c.countCommand(), c.exportCommand(), c.getCommand(),
+		c.deadLettersCommand(),
 		c.benchCommand(), c.versionCommand(),
 	)
 	return root

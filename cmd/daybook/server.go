@@ -144,9 +144,26 @@ func (srv *server) openAPI(s *settings.Settings) (err error) {
 	})
 	srv.http, err = api.Open(context.Background(), s.Listen, api.New(api.Options{
 		Query: engine, Logger: srv.log.With("stage", "api"), Ingest: handler, LocalOnly: true,
+		DeadLetters: srv.letters, Publisher: replayer{publisher},
 		Ready: srv.checks, Figures: srv.figures(),
 	}))
 	return err
+}
+
+// replayer publishes what is replayed from the dead letters on the road that
+// every event takes.
+type replayer struct{ publisher *ingest.Publisher }
+
+func (r replayer) Publish(ctx context.Context, e *event.Event) (event.Position, error) {
+	b := r.publisher.NewBatch()
+	defer b.Release()
+	if err := b.Add(e); err != nil {
+		return event.Position{}, err
+	}
+	if err := b.Publish(ctx); err != nil {
+		return event.Position{}, err
+	}
+	return b.Receipts()[0].Position, nil
 }
 
 // URL returns where the server answers.
