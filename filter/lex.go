@@ -294,7 +294,8 @@ func appendLiteral(b []byte, s string, at place) []byte {
 }
 
 func needsQuotes(s string, at place) bool {
-	if s == "" || strings.Contains(s, "..") || strings.ContainsRune(`<>.`, rune(s[0])) || s[len(s)-1] == '.' {
+	// After > or <, a value that begins with = would make another sign of it.
+	if s == "" || strings.Contains(s, "..") || strings.ContainsRune(`<>=.`, rune(s[0])) || s[len(s)-1] == '.' {
 		return true
 	}
 	for _, r := range s {
