@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // This file holds the rules that read a value's meaning: times, addresses,
@@ -171,14 +172,16 @@ func firstVerb(name string) string {
 	}
 	start := 0
 	lastUpper := true
-	for i, c := range name {
+	for i, n := 0, 0; i < len(name); i += n {
+		var c rune
+		c, n = utf8.DecodeRuneInString(name[i:]) // of a byte that is no UTF-8, n is 1
 		upper := unicode.IsUpper(c)
 		switch {
 		case !unicode.IsLetter(c):
 			if op := operations[strings.ToLower(name[start:i])]; op != "" {
 				return op
 			}
-			start = i + len(string(c))
+			start = i + n
 		case upper && !lastUpper:
 			if op := operations[strings.ToLower(name[start:i])]; op != "" {
 				return op
@@ -187,5 +190,5 @@ func firstVerb(name string) string {
 		}
 		lastUpper = upper
 	}
-	return operations[strings.ToLower(name[min(start, len(name)):])]
+	return operations[strings.ToLower(name[start:])]
 }
