@@ -100,13 +100,13 @@ func azureName(t *tree) string {
 
 // azureProvider returns the last provider that a resource's id names.
 func azureProvider(t *tree) string {
-	id := azureResourceID.get(t)
-	i := strings.LastIndex(strings.ToLower(id), "/providers/")
-	if i < 0 {
-		return ""
+	parts := strings.Split(azureResourceID.get(t), "/")
+	for i := len(parts) - 2; i > 0; i-- {
+		if strings.EqualFold(parts[i], "providers") {
+			return parts[i+1]
+		}
 	}
-	name, _, _ := strings.Cut(id[i+len("/providers/"):], "/")
-	return name
+	return ""
 }
 
 // azurePart is the part after name (in lower case) of a resource's id.
