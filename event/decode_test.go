@@ -363,16 +363,31 @@ func TestDecodeKeepsEarlierEvents(t *testing.T) {
 	}
 }
 
-func TestDecodeAllocations(t *testing.T) {
+// TestAllocations: what is done to every event makes nothing for the garbage
+// collector.
+func TestAllocations(t *testing.T) {
 	var d Decoder
 	var e Event
-	data := []byte(benchCanonical)
-	if n := testing.AllocsPerRun(100, func() {
-		if err := d.Decode(data, &e); err != nil {
-			t.Fatal(err)
+	var ids IDSource
+	now := time.Now()
+	data, buf := []byte(benchCanonical), make([]byte, 0, 1024)
+	for _, step := range []struct {
+		name string
+		run  func()
+	}{
+		{"Decode of canonical bytes", func() {
+			if err := d.Decode(data, &e); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"AppendCanonical", func() { buf = AppendCanonical(buf[:0], &e) }},
+		{"AppendJSON", func() { buf = AppendJSON(buf[:0], &e, AllFields) }},
+		{"a new identity", func() { ids.New(now) }},
+		{"EachString", func() { EachString(e.Metadata, func(string) bool { return true }) }},
+	} {
+		if n := testing.AllocsPerRun(100, step.run); n != 0 {
+			t.Errorf("%s: %v allocations, want 0", step.name, n)
 		}
-	}); n != 0 {
-		t.Errorf("%v allocations for a canonical event, want 0", n)
 	}
 }
 

@@ -1,6 +1,44 @@
 package event
 
-import "slices"
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"slices"
+)
+
+// LogID is the identity of a log, the stream in which positions count: a log that
+// is made anew has another one, be it in the same place. So a position of another
+// log can be told from one of this. The zero LogID stands for no log.
+type LogID [8]byte
+
+// NewLogID returns a random identity.
+func NewLogID() (id LogID) {
+	rand.Read(id[:]) // never fails: crypto/rand ends the program instead
+	return id
+}
+
+// IsZero reports whether id stands for no log.
+func (id LogID) IsZero() bool { return id == LogID{} }
+
+// String returns the 16 hexadecimal digits of id.
+func (id LogID) String() string { return hex.EncodeToString(id[:]) }
+
+// AppendText appends the 16 hexadecimal digits of id.
+func (id LogID) AppendText(dst []byte) ([]byte, error) { return hex.AppendEncode(dst, id[:]), nil }
+
+// MarshalText implements encoding.TextMarshaler.
+func (id LogID) MarshalText() ([]byte, error) { return id.AppendText(nil) }
+
+// UnmarshalText reads what String returns, and nothing else.
+func (id *LogID) UnmarshalText(text []byte) error {
+	var read LogID
+	if n, err := hex.Decode(read[:], text[:min(len(text), 2*len(read))]); err != nil || n != len(read) || read.String() != string(text) {
+		return fmt.Errorf("%.40q is not the identity of a log: it has 16 hexadecimal digits, such as 6c1f0e5b2d9a4873", text)
+	}
+	*id = read
+	return nil
+}
 
 // Position is where one event lies in the stream.
 type Position struct {

@@ -20,15 +20,13 @@ import (
 type Text struct {
 	Needle string // as written; never ""
 	folded folded
-	inJSON folded // the needle as it stands in a canonical JSON string
+	json   string // the needle as it stands in a canonical JSON string
+	inJSON folded
 }
 
 func newText(needle string) *Text {
-	return &Text{
-		Needle: needle,
-		folded: newFolded(needle),
-		inJSON: newFolded(string(appendJSON(nil, needle))),
-	}
+	json := string(appendJSON(nil, needle))
+	return &Text{Needle: needle, folded: newFolded(needle), json: json, inJSON: newFolded(json)}
 }
 
 // Match reports whether one field's stored text (f says which) has a string
@@ -62,6 +60,15 @@ func (t *Text) MayMatch(f event.Field, piece string) bool {
 		return t.inJSON.in(piece)
 	}
 	return t.folded.in(piece)
+}
+
+// Piece returns what every stored text of field f that matches contains, in some
+// case.
+func (t *Text) Piece(f event.Field) string {
+	if f.Info().Kind == event.KindJSON {
+		return t.json
+	}
+	return t.Needle
 }
 
 func (t *Text) matchEvent(e *event.Event) bool {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/stream"
+	"github.com/daybook-log/daybook/stream/wal"
 )
 
 // BenchmarkIndex is what indexing costs besides reading the stream and
@@ -26,7 +27,7 @@ func BenchmarkIndex(b *testing.B) {
 		}
 	}
 	store := &blackHole{}
-	x, err := New(b.Context(), Options{Stream: belt{}, Store: store})
+	x, err := New(b.Context(), Options{Stream: belt{}, Store: store, DeadLetters: openLetters(b, openLog(b, wal.Options{}))})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -62,6 +63,7 @@ func canonical410(rng *rand.Rand, id event.ID) []byte {
 // blackHole is a store that takes everything and keeps nothing.
 type blackHole struct{ visible event.Positions }
 
+func (*blackHole) Follow(event.LogID) error                                     { return nil }
 func (*blackHole) Append(context.Context, []event.Event, event.Positions) error { return nil }
 func (s *blackHole) Visible() event.Positions                                   { return s.visible }
 func (s *blackHole) Committed() event.Positions                                 { return nil }
@@ -80,4 +82,5 @@ type belt struct{}
 func (belt) Reader(event.Positions) (stream.Reader, error)  { return nil, nil }
 func (belt) Start(context.Context) (event.Positions, error) { return nil, nil }
 func (belt) End(context.Context) (event.Positions, error)   { return nil, nil }
+func (belt) ID() event.LogID                                { return event.LogID{1} }
 func (belt) Release(event.Positions)                        {}

@@ -10,24 +10,36 @@ import (
 	"unicode/utf8"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/stream"
 )
 
 // DeadLetter is a record of the stream that is no event, as it was found and
 // with the reason. In the dead-letter stream it is one record, a JSON object:
 //
-//	partition      integer  where the record lies in the stream
+//	topic          string   where the record lies, when the stream is in Kafka
+//	log            string   the stream's identity, which partition and offset are of
+//	partition      integer
 //	offset         integer
 //	received_at    string   when the stream took it, RFC 3339
 //	class          string   kind of reason: see the Class constants
 //	errors         array    {field, value, reason}: everything that is wrong with it
+//	headers        array    {key, value} of a Kafka record that has some; as for
+//	                        record, value_base64 when it is not UTF-8
+//	headers_cut    integer  how many more headers it has, when there are too many
 //	record         string   its bytes, when they are UTF-8
 //	record_base64  string   else its bytes in base64 (RFC 4648, padded)
+//	record_bytes   integer  its length, when only its beginning is kept
 type DeadLetter struct {
-	Position   event.Position
-	ReceivedAt int64 // ns since the Unix epoch
-	Class      string
-	Errors     event.Errors
-	Record     []byte
+	Topic       string
+	Log         event.LogID
+	Position    event.Position
+	ReceivedAt  int64 // ns since the Unix epoch
+	Class       string
+	Errors      event.Errors
+	Headers     []stream.Header
+	HeadersCut  int // left out of Headers
+	Record      []byte
+	RecordBytes int // of the record when Record is its beginning; else 0
 
 	// Resolution is what became of the letter; nil while it is open. It is a
 	// record of its own in the dead-letter stream.
@@ -147,14 +159,66 @@ func newDeadLetter(pos event.Position, receivedAt int64, record []byte, err erro
 	return d
 }
 
+// maxKept is the most bytes of a record, and of its headers, that a letter
+// holds. A record that is longer is no event for that alone, and can be of any
+// size, while the dead-letter stream takes records of 1 MiB.
+const maxKept = event.MaxSize
+
+// cut leaves out of d what is beyond maxKept.
+func (d *DeadLetter) cut() {
+	if n := len(d.Record); n > maxKept {
+		keep := maxKept
+		for keep > maxKept-utf8.UTFMax && !utf8.RuneStart(d.Record[keep]) { // else text would no longer be UTF-8
+			keep--
+		}
+		d.Record, d.RecordBytes = d.Record[:keep], n
+	}
+	const frame = 32 // of a header in JSON
+	room := maxKept
+	for i, h := range d.Headers {
+		if room -= len(h.Key) + len(h.Value) + frame; room < 0 {
+			d.Headers, d.HeadersCut = d.Headers[:i], len(d.Headers)-i
+			return
+		}
+	}
+}
+
 // letterJSON is a DeadLetter as it is written.
 type letterJSON struct {
+	Topic string      `json:"topic,omitempty"`
+	Log   event.LogID `json:"log,omitzero"`
 	event.Position
-	ReceivedAt time.Time    `json:"received_at"`
-	Class      string       `json:"class"`
-	Errors     event.Errors `json:"errors"`
-	Text       *string      `json:"record,omitempty"`
-	Base64     []byte       `json:"record_base64,omitempty"`
+	ReceivedAt  time.Time    `json:"received_at"`
+	Class       string       `json:"class"`
+	Errors      event.Errors `json:"errors"`
+	Headers     []headerJSON `json:"headers,omitempty"`
+	HeadersCut  int          `json:"headers_cut,omitempty"`
+	Text        *string      `json:"record,omitempty"`
+	Base64      []byte       `json:"record_base64,omitempty"`
+	RecordBytes int          `json:"record_bytes,omitempty"`
+}
+
+type headerJSON struct {
+	Key    string  `json:"key"`
+	Text   *string `json:"value,omitempty"`
+	Base64 []byte  `json:"value_base64,omitempty"`
+}
+
+// textOrBytes returns b as JSON holds it: as text where that is possible.
+func textOrBytes(b []byte) (text *string, bytes []byte) {
+	if !utf8.Valid(b) {
+		return nil, b
+	}
+	s := string(b)
+	return &s, nil
+}
+
+// bytesOf is the reverse of textOrBytes.
+func bytesOf(text *string, bytes []byte) []byte {
+	if text != nil {
+		return []byte(*text)
+	}
+	return bytes
 }
 
 // MarshalJSON returns d as it stands in the dead-letter stream, without what
@@ -182,12 +246,13 @@ func (d DeadLetter) Describe() ([]byte, error) {
 }
 
 func (d DeadLetter) json() letterJSON {
-	j := letterJSON{Position: d.Position, ReceivedAt: time.Unix(0, d.ReceivedAt).UTC(), Class: d.Class, Errors: d.Errors}
-	if utf8.Valid(d.Record) {
-		text := string(d.Record)
-		j.Text = &text
-	} else {
-		j.Base64 = d.Record
+	j := letterJSON{Topic: d.Topic, Log: d.Log, Position: d.Position, ReceivedAt: time.Unix(0, d.ReceivedAt).UTC(), Class: d.Class, Errors: d.Errors,
+		HeadersCut: d.HeadersCut, RecordBytes: d.RecordBytes}
+	j.Text, j.Base64 = textOrBytes(d.Record)
+	for _, h := range d.Headers {
+		header := headerJSON{Key: h.Key}
+		header.Text, header.Base64 = textOrBytes(h.Value)
+		j.Headers = append(j.Headers, header)
 	}
 	return j
 }
@@ -198,9 +263,10 @@ func (d *DeadLetter) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &j); err != nil {
 		return err
 	}
-	*d = DeadLetter{Position: j.Position, ReceivedAt: j.ReceivedAt.UnixNano(), Class: j.Class, Errors: j.Errors, Record: j.Base64}
-	if j.Text != nil {
-		d.Record = []byte(*j.Text)
+	*d = DeadLetter{Topic: j.Topic, Log: j.Log, Position: j.Position, ReceivedAt: j.ReceivedAt.UnixNano(), Class: j.Class, Errors: j.Errors,
+		HeadersCut: j.HeadersCut, Record: bytesOf(j.Text, j.Base64), RecordBytes: j.RecordBytes}
+	for _, h := range j.Headers {
+		d.Headers = append(d.Headers, stream.Header{Key: h.Key, Value: bytesOf(h.Text, h.Base64)})
 	}
 	return nil
 }

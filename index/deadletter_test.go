@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/stream"
 	"github.com/daybook-log/daybook/stream/wal"
 )
 
@@ -22,6 +23,8 @@ func TestDeadLetterJSON(t *testing.T) {
 			`{"partition":1,"offset":42,"received_at":"1970-01-01T00:00:01.5Z","class":"field","errors":[{"field":"a","value":"\u003cb\u003e","reason":"is no field"}],"record":"{\"a\":\"\u003cb\u003e\"}"}`},
 		{"not UTF-8", newDeadLetter(at, 0, []byte("\x00\xff"), errors.New("is not JSON")),
 			`{"partition":1,"offset":42,"received_at":"1970-01-01T00:00:00Z","class":"syntax","errors":[{"reason":"is not JSON"}],"record_base64":"AP8="}`},
+		{"from Kafka", DeadLetter{Topic: "t", Position: at, Class: ClassSyntax, Errors: event.Errors{{Reason: "x"}}, Headers: []stream.Header{{Key: "a", Value: []byte("b")}, {Key: "c", Value: []byte{0xff}}}, Record: []byte("{")},
+			`{"topic":"t","partition":1,"offset":42,"received_at":"1970-01-01T00:00:00Z","class":"syntax","errors":[{"reason":"x"}],"headers":[{"key":"a","value":"b"},{"key":"c","value_base64":"/w=="}],"record":"{"}`},
 		{"empty", newDeadLetter(at, 0, []byte{}, event.Errors{{Reason: "is empty"}}),
 			`{"partition":1,"offset":42,"received_at":"1970-01-01T00:00:00Z","class":"syntax","errors":[{"reason":"is empty"}],"record":""}`},
 	}
@@ -105,5 +108,62 @@ func TestDeadLettersList(t *testing.T) {
 	}
 	if _, ok, err := l.Get(t.Context(), event.Position{Offset: 7}); ok || err != nil {
 		t.Errorf("Get of no letter: %t, %v", ok, err)
+	}
+}
+
+// TestLettersAreBounded: a record of any size leaves a letter that the
+// dead-letter stream takes, and many of them do so at once.
+func TestLettersAreBounded(t *testing.T) {
+	const limit = 1 << 20 // of a record of the topic
+	manyErrors := "{" + strings.Repeat(`"`+strings.Repeat("é", 500)+`":1,`, 60) + `"x":1}`
+	for name, record := range map[string]string{
+		"text": strings.Repeat("é", 1<<20), "control characters": strings.Repeat("\x01", 1<<20), "bytes": strings.Repeat("\xff", 1<<20), "many errors": manyErrors,
+	} {
+		log := openLog(t, wal.Options{})
+		l := openLetters(t, log)
+		var letters []DeadLetter
+		for i := range 100 {
+			err := new(event.Decoder).Decode([]byte(record), new(event.Event))
+			d := newDeadLetter(event.Position{Offset: int64(i)}, 0, []byte(record), err)
+			for range 5000 {
+				d.Headers = append(d.Headers, stream.Header{Key: "\x01", Value: []byte("\x01\x01")})
+			}
+			letters = append(letters, d)
+		}
+		if err := l.Append(t.Context(), letters); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		d, ok, err := l.Get(t.Context(), event.Position{Offset: 99})
+		if err != nil || !ok || l.Count() != 100 {
+			t.Fatalf("%s: %v, %t; %d letters", name, err, ok, l.Count())
+		}
+		if b, err := json.Marshal(d); err != nil || len(b) > limit {
+			t.Errorf("%s: a letter takes %d bytes (%v)", name, len(b), err)
+		}
+		if !strings.HasPrefix(record, string(d.Record)) || len(d.Headers)+d.HeadersCut != 5000 || d.HeadersCut == 0 {
+			t.Errorf("%s: %d headers kept and %d cut; record begins %.10q", name, len(d.Headers), d.HeadersCut, d.Record)
+		}
+		if whole := len(d.Record) == len(record); whole == (d.RecordBytes > 0) || !whole && d.RecordBytes != len(record) {
+			t.Errorf("%s: %d bytes kept of %d, and the letter says of %d", name, len(d.Record), len(record), d.RecordBytes)
+		}
+	}
+}
+
+// TestLettersOfAnotherStream: positions of one stream say nothing about the
+// records of another, which would be left out for having a letter already.
+func TestLettersOfAnotherStream(t *testing.T) {
+	dead, first := openLog(t, wal.Options{}), openLog(t, wal.Options{})
+	put(t, first, []byte("no event"), []byte("nor this"))
+	x, stop := start(t, Options{Stream: first, Store: newCellar(), DeadLetters: openLetters(t, dead)})
+	if err := errors.Join(x.Drain(t.Context()), stop()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(t.Context(), Options{Stream: first, Store: newCellar(), DeadLetters: openLetters(t, dead)}); err != nil {
+		t.Errorf("over the same stream: %v", err)
+	}
+	second := openLog(t, wal.Options{})
+	_, err := New(t.Context(), Options{Stream: second, Store: newCellar(), DeadLetters: openLetters(t, dead)})
+	if want := "the dead letters are of stream " + first.ID().String(); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("over another: %v, want %q", err, want)
 	}
 }

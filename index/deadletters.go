@@ -36,7 +36,8 @@ type DeadLetters struct {
 	resolving sync.Mutex // held while a letter is resolved, so that it is once
 
 	mu       sync.Mutex
-	held     event.Positions // guarded by mu, as what follows: past every record that has a letter
+	log      event.LogID     // guarded by mu, as what follows: the stream that the letters are of; zero: not known
+	held     event.Positions // past every record that has a letter
 	count    int64
 	resolved map[event.Position]Resolution
 	places   map[int32]*places // by partition of the letters' records
@@ -67,10 +68,25 @@ func OpenDeadLetters(ctx context.Context, s LetterStream) (*DeadLetters, error) 
 			l.resolved[d.Position] = *d.Resolution
 		} else if !l.held.Includes(d.Position) {
 			l.note(d.Position, at)
+			l.log = d.Log
 		}
 		at = append(at[:0], next...)
 		return true
 	})
+}
+
+// follow says which stream letters are appended of from now on. Those that are
+// there must be of the same: positions of another tell nothing about which of
+// its records have a letter.
+func (l *DeadLetters) follow(log event.LogID) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.log.IsZero() && l.log != log {
+		return fmt.Errorf("the dead letters are of stream %s and the stream is %s: keep them elsewhere, and begin with none "+
+			"(move the folder dead-letters away, or name another topic with kafka.dead_letter_topic)", l.log, log)
+	}
+	l.log = log
+	return nil
 }
 
 // note takes note of a letter that is at or after a position of the dead-letter
@@ -106,7 +122,7 @@ func (l *DeadLetters) find(letter event.Position) event.Positions {
 func (l *DeadLetters) read(ctx context.Context, at event.Positions, yield func(d DeadLetter, next event.Positions) bool) (err error) {
 	end, err := l.stream.End(ctx)
 	if err != nil {
-		return fmt.Errorf("find the end of the dead letters: %w", err)
+		return fmt.Errorf("%w: %w", ErrNotRead, err)
 	}
 	at = at.Clone()
 	if at.Covers(end) {
@@ -125,6 +141,7 @@ func (l *DeadLetters) read(ctx context.Context, at event.Positions, yield func(d
 		} else if err != nil {
 			return fmt.Errorf("read dead letters: %w", err)
 		}
+		at = at.Advance(b.Partition, b.Base)
 		for i := range b.Len() {
 			pos := b.Position(i)
 			d, err := decodeEntry(b.Value(i))
@@ -158,7 +175,7 @@ func (l *DeadLetters) Open() int64 {
 // positions. One goroutine appends.
 func (l *DeadLetters) Append(ctx context.Context, letters []DeadLetter) error {
 	l.mu.Lock()
-	held := l.held.Clone()
+	held, log := l.held.Clone(), l.log
 	l.mu.Unlock()
 	b := new(stream.Batch)
 	var added []event.Position
@@ -166,14 +183,31 @@ func (l *DeadLetters) Append(ctx context.Context, letters []DeadLetter) error {
 		if held.Includes(d.Position) {
 			continue
 		}
+		d.Log = log
+		d.cut()
 		value, err := json.Marshal(d)
 		if err != nil {
 			return fmt.Errorf("encode dead letter: %w", err)
+		}
+		if len(b.Data)+len(value) > maxAppend {
+			if err := l.append(ctx, b, added); err != nil {
+				return err
+			}
+			b, added = new(stream.Batch), nil
 		}
 		b.Add(stream.Key{}, value)
 		added = append(added, d.Position)
 		held = held.Advance(d.Position.Partition, d.Position.Offset+1)
 	}
+	return l.append(ctx, b, added)
+}
+
+// maxAppend is the most bytes of letters in one append to the stream, which
+// takes more.
+const maxAppend = 8 << 20
+
+// append appends b, the letters of the records at these positions.
+func (l *DeadLetters) append(ctx context.Context, b *stream.Batch, added []event.Position) error {
 	if b.Len() == 0 {
 		return nil
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/internal/vfs"
+	"github.com/daybook-log/daybook/store"
 	"github.com/daybook-log/daybook/stream"
 	"github.com/daybook-log/daybook/stream/wal"
 )
@@ -21,6 +22,7 @@ import (
 // committed when it is reopened, as the embedded store's head does.
 type cellar struct {
 	mu        sync.Mutex
+	log       event.LogID
 	rows      []event.Event
 	known     map[event.ID]event.Position
 	visible   event.Positions
@@ -40,6 +42,16 @@ func (c *cellar) failure(step string) error {
 		return nil
 	}
 	return c.fail(step)
+}
+
+func (c *cellar) Follow(log event.LogID) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.log != log && !c.log.IsZero() {
+		return fmt.Errorf("%w: %s is not %s", store.ErrForeignLog, log, c.log)
+	}
+	c.log = log
+	return nil
 }
 
 func (c *cellar) Append(ctx context.Context, rows []event.Event, reached event.Positions) error {
@@ -128,7 +140,7 @@ func (c *cellar) reopen() *cellar {
 	defer c.mu.Unlock()
 	n := newCellar()
 	n.rows = slices.Clone(c.rows[:c.kept])
-	n.kept, n.visible, n.committed = c.kept, c.committed.Clone(), c.committed.Clone()
+	n.log, n.kept, n.visible, n.committed = c.log, c.kept, c.committed.Clone(), c.committed.Clone()
 	for _, e := range n.rows {
 		n.known[e.ID] = e.Position()
 	}

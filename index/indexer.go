@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/store"
 	"github.com/daybook-log/daybook/stream"
 )
 
 // Stream is what the indexer needs of the stream; see [stream.Stream].
 type Stream interface {
+	ID() event.LogID
 	Reader(from event.Positions) (stream.Reader, error)
 	Start(ctx context.Context) (event.Positions, error)
 	End(ctx context.Context) (event.Positions, error)
@@ -24,6 +26,7 @@ type Stream interface {
 
 // Store is what the indexer needs of the store; see store.Store.
 type Store interface {
+	Follow(log event.LogID) error
 	Append(ctx context.Context, rows []event.Event, reached event.Positions) error
 	Known(ctx context.Context, ids []event.ID, since int64, found []event.Position) error
 	Visible() event.Positions
@@ -52,6 +55,7 @@ type Options struct {
 	Store       Store
 	Restorer    Restorer // the Store again, if it is one; else nil
 	DeadLetters *DeadLetters
+	Topic       string        // where dead letters say that their records lie; "": they do not
 	Window      time.Duration // at least MinWindow; 0: MinWindow
 	Logger      *slog.Logger  // nil: nothing is logged
 }
@@ -63,6 +67,7 @@ type Indexer struct {
 	store    Store
 	restorer Restorer
 	letters  *DeadLetters
+	topic    string
 	window   int64 // ns
 	log      *slog.Logger
 	counters
@@ -84,9 +89,13 @@ type Indexer struct {
 	seen    map[event.ID]bool // ids of rows
 }
 
+// reunite is what to do about a stream and a store that are not of one piece.
+const reunite = "put both back from one backup, or move the store away: then a new one is filled with what the stream still holds"
+
 // New returns an indexer that goes on where the store stands. It fails when
-// the stream ends before that: then it is another stream, or it has lost
-// records that were acknowledged.
+// the stream ends before that, because it has lost records that were
+// acknowledged, and when the store or the dead letters were filled from another
+// stream.
 func New(ctx context.Context, o Options) (*Indexer, error) {
 	if o.Window == 0 {
 		o.Window = MinWindow
@@ -105,15 +114,23 @@ func New(ctx context.Context, o Options) (*Indexer, error) {
 	for p, offset := range from {
 		if offset > end.At(int32(p)) {
 			return nil, fmt.Errorf("the store holds partition %d of the stream up to offset %d, but the stream ends at offset %d: "+
-				"it has lost records, or it is not the stream that the store was filled from", p, offset, end.At(int32(p)))
+				"it has lost records, or it is not the stream that the store was filled from; %s", p, offset, end.At(int32(p)), reunite)
 		}
+	}
+	if err := o.Store.Follow(o.Stream.ID()); errors.Is(err, store.ErrForeignLog) {
+		return nil, fmt.Errorf("%w; %s", err, reunite)
+	} else if err != nil {
+		return nil, fmt.Errorf("let the store follow the stream: %w", err)
+	}
+	if err := o.DeadLetters.follow(o.Stream.ID()); err != nil {
+		return nil, err
 	}
 	reader, err := o.Stream.Reader(from.Clone()) // the stream may keep it, and reached moves on
 	if err != nil {
 		return nil, fmt.Errorf("read the stream: %w", err)
 	}
 	return &Indexer{
-		stream: o.Stream, store: o.Store, restorer: o.Restorer, letters: o.DeadLetters, window: int64(o.Window), log: o.Logger,
+		stream: o.Stream, store: o.Store, restorer: o.Restorer, letters: o.DeadLetters, topic: o.Topic, window: int64(o.Window), log: o.Logger,
 		done: make(chan struct{}), reader: reader, reached: from,
 		rows: make([]event.Event, 0, maxRows), seen: make(map[event.ID]bool, maxRows),
 	}, nil
@@ -202,6 +219,7 @@ func (x *Indexer) passOver(gap *stream.GapError) {
 
 // add decodes the records of b, appending whenever maxRows are in hand.
 func (x *Indexer) add(ctx context.Context, b *stream.Batch) error {
+	x.reached = x.reached.Advance(b.Partition, b.Base) // there is nothing before that is not read
 	for i := range b.Len() {
 		if len(x.rows)+len(x.letter) == maxRows {
 			if err := x.flush(ctx); err != nil {
@@ -210,7 +228,12 @@ func (x *Indexer) add(ctx context.Context, b *stream.Batch) error {
 		}
 		pos := b.Position(i)
 		if err := x.decode(b, i); err != nil {
-			x.letter = append(x.letter, newDeadLetter(pos, b.ReceivedAt, b.Value(i), err))
+			d := newDeadLetter(pos, b.ReceivedAt, b.Value(i), err)
+			d.Topic = x.topic
+			if b.Headers != nil {
+				d.Headers = b.Headers[i]
+			}
+			x.letter = append(x.letter, d)
 		}
 		x.reached = x.reached.Advance(pos.Partition, pos.Offset+1)
 	}
@@ -311,12 +334,15 @@ func (x *Indexer) dropCopies(ctx context.Context) error {
 
 // release tells the stream what it may forget.
 func (x *Indexer) release() {
-	x.releasing.Lock()
-	defer x.releasing.Unlock()
 	committed := x.store.Committed()
-	if !x.released.Covers(committed) {
-		x.stream.Release(committed)
+	x.releasing.Lock()
+	due := !x.released.Covers(committed)
+	if due {
 		x.released = committed.Clone()
+	}
+	x.releasing.Unlock()
+	if due { // without the lock: the stream may remove files
+		x.stream.Release(committed)
 	}
 }
 

@@ -295,6 +295,36 @@ func TestIndexGap(t *testing.T) {
 	}
 }
 
+// TestIndexPassesOverWhatIsNoRecord: a batch without records moves the position
+// on. Without it nobody could wait for the end of a stream that ends so.
+func TestIndexPassesOverWhatIsNoRecord(t *testing.T) {
+	log, store := openLog(t, wal.Options{}), newCellar()
+	put(t, log, record(1), record(2))
+	x, _ := start(t, Options{Stream: &markers{log}, Store: store, DeadLetters: openLetters(t, openLog(t, wal.Options{}))})
+	drain(t, x)
+	if s := x.Stats(); len(store.rows) != 0 || s.Missing != 0 || len(s.DeadLetters) != 0 {
+		t.Errorf("%d rows, stats %+v", len(store.rows), s)
+	}
+}
+
+// markers is a log that holds no records but what takes up as many offsets.
+type markers struct{ *wal.Log }
+
+func (m *markers) Reader(from event.Positions) (stream.Reader, error) {
+	r, err := m.Log.Reader(from)
+	return &markersReader{r}, err
+}
+
+type markersReader struct{ stream.Reader }
+
+func (r *markersReader) Next(ctx context.Context) (*stream.Batch, error) {
+	b, err := r.Reader.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &stream.Batch{Partition: b.Partition, Base: b.Base + int64(b.Len())}, nil
+}
+
 // keeper keeps the positions that it was asked to read from.
 type keeper struct {
 	*wal.Log
@@ -309,7 +339,7 @@ func (k *keeper) Reader(from event.Positions) (stream.Reader, error) {
 func TestIndexLendsItsPositionToNobody(t *testing.T) {
 	log := &keeper{Log: openLog(t, wal.Options{})}
 	put(t, log, record(1), record(2), record(3))
-	x, stop := start(t, Options{Stream: log, Store: &blackHole{visible: event.Positions{1}}})
+	x, stop := start(t, Options{Stream: log, Store: &blackHole{visible: event.Positions{1}}, DeadLetters: openLetters(t, openLog(t, wal.Options{}))})
 	for x.indexed.Load() < 2 {
 		time.Sleep(time.Millisecond)
 	}
@@ -403,13 +433,19 @@ func TestNewRefuses(t *testing.T) {
 	log, letters := openLog(t, wal.Options{}), openLetters(t, openLog(t, wal.Options{}))
 	ahead := newCellar()
 	ahead.visible = event.Positions{100}
+	foreign := newCellar()
+	foreign.log = event.LogID{1}
 	for want, o := range map[string]Options{
 		"the window for duplicates is 24h0m0s; it must be at least 168h0m0s":                                  {Stream: log, Store: newCellar(), DeadLetters: letters, Window: 24 * time.Hour},
 		"the store holds partition 0 of the stream up to offset 100, but the stream ends at offset 0: it has": {Stream: log, Store: ahead, DeadLetters: letters},
+		"the store was filled from another log: ":                                                             {Stream: log, Store: foreign, DeadLetters: letters},
 	} {
 		if _, err := New(t.Context(), o); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %s…", err, want)
 		}
+	}
+	if !ahead.log.IsZero() {
+		t.Error("a store that was refused follows the stream all the same")
 	}
 }
 

@@ -105,6 +105,7 @@ func (x *Indexer) readPiece(ctx context.Context, r stream.Reader, from, to event
 		} else if err != nil {
 			return nil, nil, fmt.Errorf("read the stream: %w", err)
 		}
+		reached = reached.Advance(b.Partition, min(b.Base, to.At(b.Partition)))
 		for i := 0; i < b.Len() && len(x.rows) < maxRows; i++ {
 			pos := b.Position(i)
 			if pos.Offset >= to.At(pos.Partition) {

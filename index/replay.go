@@ -18,12 +18,14 @@ type Publisher interface {
 	Publish(ctx context.Context, e *event.Event) (event.Position, error)
 }
 
-// Errors of resolving a letter.
+// Errors of showing and resolving letters.
 var (
 	ErrNoLetter = errors.New("no such dead letter")
 	// ErrNotTaken: the stream takes no events, or the dead-letter stream takes
 	// no records. The letter is open; try again.
 	ErrNotTaken = errors.New("the stream takes nothing now")
+	// ErrNotRead: the dead-letter stream does not answer. Try again.
+	ErrNotRead = errors.New("the dead letters cannot be read now")
 )
 
 // ResolvedError says that a letter cannot be resolved as asked, because it has
@@ -56,7 +58,11 @@ func (l *DeadLetters) Replay(ctx context.Context, p Publisher, letter event.Posi
 	case d.State() == StateDiscarded:
 		return d, &ResolvedError{*d.Resolution}
 	}
-	if record == nil {
+	switch {
+	case record != nil:
+	case d.RecordBytes > 0: // its beginning may look like an event
+		return d, event.Errors{{Reason: fmt.Sprintf("is %d bytes long, of which the first %d are kept; at most %d are accepted", d.RecordBytes, len(d.Record), event.MaxSize)}}
+	default:
 		record = d.Record
 	}
 	var e event.Event

@@ -166,6 +166,20 @@ func TestGetAmongMany(t *testing.T) {
 	}
 }
 
+// TestReplayOfABeginning: the beginning of a record that is too long is never
+// taken for an event.
+func TestReplayOfABeginning(t *testing.T) {
+	l, _ := lettersOf(t, whole+strings.Repeat(" ", event.MaxSize)+"and more")
+	p := &publisher{log: openLog(t, wal.Options{})}
+	_, err := l.Replay(t.Context(), p, event.Position{}, nil)
+	if faults, ok := errors.AsType[event.Errors](err); !ok || !strings.Contains(faults[0].Reason, "of which the first 65536 are kept") {
+		t.Errorf("as it is: %v", err)
+	}
+	if _, err := l.Replay(t.Context(), p, event.Position{}, []byte(whole)); err != nil || l.Open() != 0 {
+		t.Errorf("corrected: %v, %d open", err, l.Open())
+	}
+}
+
 func TestSelection(t *testing.T) {
 	l, _ := lettersOf(t, nearly, "no JSON", nearly, "no JSON")
 	for _, offset := range []int64{0, 1} {

@@ -103,8 +103,15 @@ func (x *Indexer) Stats() Stats {
 	return s
 }
 
-// Lag returns how many records the stream holds that cannot be searched yet.
+// askWithin bounds how long Lag waits for a stream that does not answer: those
+// who ask are probes, and give up soon.
+const askWithin = 2 * time.Second
+
+// Lag returns how many records the stream holds that cannot be searched yet. It
+// fails when the stream does not say within two seconds where it ends.
 func (x *Indexer) Lag(ctx context.Context) (records int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
 	end, err := x.stream.End(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("find the stream's end: %w", err)

@@ -1,6 +1,6 @@
-// Package ingest takes events in. Each protocol has a file of its own that
-// turns what arrives into events and a [Receipt] into an answer; in between
-// lies the [Publisher], which is the same for all of them: identity, duplicate
+// Package ingest takes events in. Each protocol, HTTP here and Kafka's in
+// ingest/kafka, turns what arrives into events and a [Receipt] into an answer;
+// in between lies the [Publisher], which is the same for all of them: identity, duplicate
 // check, canonical bytes, one append to the stream, receipts.
 //
 //	HTTP body ─► split ─► event.Decoder ─► Batch.Add ─► Batch.Publish ─► answer

@@ -316,11 +316,7 @@ func (q *request) refuse(index, line int, errs event.Errors) {
 	if !q.atomic && q.batch.Len() == 0 {
 		q.answer.settle(nil)
 	}
-	if errs[0].Field == "" {
-		q.h.metrics.RefusedSyntax.Add(1)
-	} else {
-		q.h.metrics.RefusedField.Add(1)
-	}
+	q.h.publisher.Refused(errs)
 }
 
 // keepInBounds is called after each event. It appends what is in hand when
@@ -507,6 +503,10 @@ func (h *Handler) explain(ctx context.Context, err error, c coding) problem.Prob
 			Detail: "the request was cancelled before its events were accepted"}
 	}
 	h.opts.Logger.ErrorContext(ctx, "append failed", "error", err)
+	if errors.Is(err, stream.ErrUnavailable) {
+		return problem.Problem{Type: "stream-unavailable", Status: http.StatusServiceUnavailable, RetryAfter: 5 * time.Second,
+			Detail: "the events were not accepted, because too little of the cluster that holds the stream can be reached to make them durable; send again later"}
+	}
 	return problem.Problem{Type: "append-failed", Status: http.StatusInternalServerError,
 		Detail: "the events were not accepted, because the stream did not take them; the server's log says why"}
 }

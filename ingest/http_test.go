@@ -409,6 +409,7 @@ func TestHTTPStreamErrors(t *testing.T) {
 		{stream.ErrOverloaded, 429, "overloaded", "1"},
 		{fmt.Errorf("write data/log/1.wal: no space left on device: %w", stream.ErrFull), 503, "stream-full", "30"},
 		{stream.ErrFailed, 503, "stream-failed", "30"},
+		{fmt.Errorf("topic t did not acknowledge within 5s: %w", stream.ErrUnavailable), 503, "stream-unavailable", "5"},
 		{stream.ErrClosed, 503, "stopping", "5"},
 		{errors.New("unheard of"), 500, "append-failed", ""},
 	}

@@ -87,6 +87,16 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	return p
 }
 
+// Refused counts an event that was refused because of errs, which whoever
+// decoded it has told the one who sent it.
+func (p *Publisher) Refused(errs event.Errors) {
+	if errs[0].Field == "" {
+		p.metrics.RefusedSyntax.Add(1)
+	} else {
+		p.metrics.RefusedField.Add(1)
+	}
+}
+
 // Receipt says where an event lies in the stream.
 type Receipt struct {
 	ID        event.ID
@@ -177,6 +187,25 @@ func (b *Batch) Add(e *event.Event) error {
 		b.keys = append(b.keys, stream.Key{Tenant: strings.Clone(e.TenantID), User: strings.Clone(e.UserID)})
 	}
 	return nil
+}
+
+// Truncate takes back all but the first n events added, for a protocol that
+// accepts several events together or not at all.
+func (b *Batch) Truncate(n int) {
+	if n >= len(b.ids) {
+		return
+	}
+	size := uint32(0)
+	if n > 0 {
+		size = b.ends[n-1]
+	}
+	b.data, b.ends, b.ids = b.data[:size], b.ends[:n], b.ids[:n]
+	kept, _ := slices.BinarySearch(b.sent, int32(n))
+	b.sent = b.sent[:kept]
+	if b.p.keyed {
+		clear(b.keys[n:])
+		b.keys = b.keys[:n]
+	}
 }
 
 // Publish appends the events to the stream, all in one append, those published

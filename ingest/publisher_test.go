@@ -397,3 +397,40 @@ func TestPublishOverTheEmbeddedStore(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is taken back was never added: neither its bytes nor its identity.
+func TestTruncate(t *testing.T) {
+	log := openLog(t)
+	p := NewPublisher(PublisherOptions{Stream: log, Store: new(shelf), Keyed: true})
+	add := func(b *Batch, user string, id byte) {
+		e := event.Event{UserID: user, Action: "a", Resource: "r", ID: event.ID{15: id}}
+		if err := b.Add(&e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := p.NewBatch()
+	for _, keep := range []int{3, 1, 5, 0} {
+		b.Reset()
+		for i := range 4 {
+			add(b, fmt.Sprint("user-", i), byte(i%2)) // every second one has an identity
+		}
+		b.Truncate(keep)
+		if want := min(keep, 4); b.Len() != want || len(b.keys) != want || len(b.sent) != want/2 {
+			t.Errorf("truncated to %d: %d events, %d keys, %d with an identity", keep, b.Len(), len(b.keys), len(b.sent))
+		}
+	}
+	add(b, "kept", 0)
+	add(b, "gone", 9)
+	b.Truncate(1)
+	add(b, "last", 9)
+	if err := b.Publish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := b.Receipts(); len(r) != 2 || r[1].Duplicate {
+		t.Errorf("receipts: %v", r)
+	}
+	events := contents(t, log)
+	if len(events) != 2 || events[0].UserID != "kept" || events[1].UserID != "last" {
+		t.Errorf("%d events", len(events))
+	}
+}

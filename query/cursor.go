@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"slices"
+	"strings"
 
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/filter"
@@ -18,21 +20,26 @@ import (
 // padding of:
 //
 //	offset  size  field
-//	0       1     version, 1
+//	0       1     version, 2
 //	1       1     order: 0 newest first, 1 oldest first
-//	2       8     fingerprint of filter and range
-//	10      8     now: what relative times of the filter count from, ns, big-endian
-//	18      8     timestamp of the last event, ns, big-endian
-//	26      var   partition of the last event, uvarint
+//	2       8     identity of the log
+//	10      8     fingerprint of filter and range
+//	18      8     now: what relative times of the filter count from, ns, big-endian
+//	26      8     timestamp of the last event, ns, big-endian
+//	34      var   partition of the last event, uvarint
 //	        var   offset of the last event, uvarint
 //	        var   number of partitions of the snapshot, uvarint
 //	        var   position in each, uvarint
 //	        4     CRC-32C of everything before, big-endian
 //
+// Version 1, which is still read, had no identity of the log.
+//
 // The checksum tells a mangled cursor from a forged one and no more: a cursor
 // grants nothing that the filter it comes with does not.
 type cursor struct {
+	text        string // as it came; "" for one that was made here
 	order       store.Order
+	log         event.LogID // zero: it came in version 1
 	fingerprint [8]byte
 	now         int64
 	last        store.Key
@@ -40,8 +47,8 @@ type cursor struct {
 }
 
 const (
-	cursorVersion = 1
-	cursorFixed   = 26
+	cursorVersion = 2
+	cursorFixed   = 34       // bytes before the first uvarint
 	maxCursor     = 64 << 10 // length of the text, far above any that is handed out
 )
 
@@ -60,6 +67,7 @@ func fingerprint(x filter.Expr, r store.Range) [8]byte {
 // encode returns the text of c.
 func (c *cursor) encode() string {
 	b := append(make([]byte, 0, 64), cursorVersion, byte(c.order))
+	b = append(b, c.log[:]...)
 	b = append(b, c.fingerprint[:]...)
 	b = binary.BigEndian.AppendUint64(b, uint64(c.now))
 	b = binary.BigEndian.AppendUint64(b, uint64(c.last.Timestamp))
@@ -77,31 +85,39 @@ var (
 	errCursorMangled = errors.New("is not a cursor, or was changed on its way; pass next_cursor on as it came, or leave cursor out to start again")
 	errCursorOrder   = errors.New("comes from a search in another order; give the same order, or leave cursor out to start again")
 	errCursorQuery   = errors.New("comes from another search; a cursor goes with the same q, from, to and field parameters as the page that gave it, so leave it out to start a new search")
-	errCursorLog     = errors.New("comes from another log: it lies after the end of this one; leave it out to start again")
 )
 
 // decodeCursor reads what encode wrote and refuses everything else.
 func decodeCursor(text string) (*cursor, error) {
-	if len(text) > maxCursor {
+	if len(text) > maxCursor || strings.ContainsAny(text, "\r\n") { // the decoder passes over these
 		return nil, errCursorMangled
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(b) < cursorFixed+4 {
+	if err != nil || len(b) < 2+4 {
 		return nil, errCursorMangled
 	}
 	body, sum := b[:len(b)-4], binary.BigEndian.Uint32(b[len(b)-4:])
 	if crc32.Checksum(body, castagnoli) != sum {
 		return nil, errCursorMangled
 	}
-	if body[0] != cursorVersion {
-		return nil, fmt.Errorf("has format %d, this server reads format %d; leave it out to start again", body[0], cursorVersion)
+	switch body[0] {
+	case 1:
+		body = slices.Concat(body[:2], make([]byte, len(event.LogID{})), body[2:])
+	case cursorVersion:
+	default:
+		return nil, fmt.Errorf("has format %d, this server reads formats 1 to %d; leave it out to start again", body[0], cursorVersion)
+	}
+	if len(body) < cursorFixed {
+		return nil, errCursorMangled
 	}
 	c := &cursor{
+		text:  text,
 		order: store.Order(body[1]),
-		now:   int64(binary.BigEndian.Uint64(body[10:])),
+		log:   event.LogID(body[2:10]),
+		now:   int64(binary.BigEndian.Uint64(body[18:])),
 	}
-	copy(c.fingerprint[:], body[2:])
-	c.last.Timestamp = int64(binary.BigEndian.Uint64(body[18:]))
+	copy(c.fingerprint[:], body[10:])
+	c.last.Timestamp = int64(binary.BigEndian.Uint64(body[26:]))
 	d := uvarints{rest: body[cursorFixed:]}
 	c.last.Position.Partition = int32(d.next(maxPartitions - 1))
 	c.last.Position.Offset = int64(d.next(1<<63 - 1))

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -22,8 +23,9 @@ type Store interface {
 }
 
 // Stream is what a query needs of the stream: to know what the store must have
-// reached.
+// reached, and whose positions it is asked about.
 type Stream interface {
+	ID() event.LogID
 	End(ctx context.Context) (event.Positions, error)
 }
 
@@ -38,6 +40,8 @@ type Options struct {
 	// Concurrency is how many searches, counts and gets run at once; 0: 16.
 	// Half as many exports, at least one, run besides.
 	Concurrency int
+	// MaxTails is how many tails are open at once; 0: 2048.
+	MaxTails int
 	// Heartbeat is how often a tail that has nothing to say shows that it is
 	// alive; 0: 15 s.
 	Heartbeat time.Duration
@@ -54,13 +58,16 @@ type Engine struct {
 	stream    Stream
 	timeout   time.Duration
 	heartbeat time.Duration
+	step      int64 // tailStep
 
 	queries *gate // searches, counts, gets
 	exports *gate
+	tails   *gate // tails that are open
 	looks   *gate // tails that look at new rows
 	watch   *watch
 
 	busy     atomic.Int64 // queries refused for want of a slot
+	tooMany  atomic.Int64 // tails refused
 	behind   atomic.Int64 // queries for which the store was too late
 	timeouts atomic.Int64
 }
@@ -73,6 +80,9 @@ func New(o Options) *Engine {
 	if o.Concurrency == 0 {
 		o.Concurrency = 16
 	}
+	if o.MaxTails == 0 {
+		o.MaxTails = 2048
+	}
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 15 * time.Second
 	}
@@ -81,12 +91,17 @@ func New(o Options) *Engine {
 		stream:    o.Stream,
 		timeout:   o.Timeout,
 		heartbeat: o.Heartbeat,
+		step:      tailStep,
 		queries:   newGate(o.Concurrency),
 		exports:   newGate(max(1, o.Concurrency/2)),
+		tails:     newGate(o.MaxTails),
 		looks:     newGate(runtime.GOMAXPROCS(0)),
 		watch:     newWatch(o.Store),
 	}
 }
+
+// Log returns the identity of the log that the engine's positions count in.
+func (e *Engine) Log() event.LogID { return e.stream.ID() }
 
 // Timeout returns how long a search, count or get may take.
 func (e *Engine) Timeout() time.Duration { return e.timeout }
@@ -107,20 +122,22 @@ type Stats struct {
 	Exports int // exports that run
 	Tails   int // tails that are open
 
-	Busy     int64 // queries refused with ErrBusy
-	Behind   int64 // queries refused with a BehindError
-	Timeouts int64 // queries ended by ErrTimeout
+	Busy         int64 // queries refused with ErrBusy
+	TailsRefused int64 // tails refused with ErrTails
+	Behind       int64 // queries refused with a BehindError
+	Timeouts     int64 // queries ended by ErrTimeout
 }
 
 // Stats returns the figures of now.
 func (e *Engine) Stats() Stats {
 	return Stats{
-		Queries:  e.queries.taken(),
-		Exports:  e.exports.taken(),
-		Tails:    e.watch.followers(),
-		Busy:     e.busy.Load(),
-		Behind:   e.behind.Load(),
-		Timeouts: e.timeouts.Load(),
+		Queries:      e.queries.taken(),
+		Exports:      e.exports.taken(),
+		Tails:        e.tails.taken(),
+		Busy:         e.busy.Load(),
+		TailsRefused: e.tooMany.Load(),
+		Behind:       e.behind.Load(),
+		Timeouts:     e.timeouts.Load(),
 	}
 }
 
@@ -154,11 +171,18 @@ type Fresh struct {
 func (e *Engine) run(ctx context.Context, fresh Fresh, query func(context.Context) error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, e.timeout, ErrTimeout)
 	defer cancel()
+	if c := fresh.cursor; c != nil {
+		if err := e.owns(ctx, "cursor", c.text, c.log, c.until); err != nil {
+			return err
+		}
+	}
 	if err := e.catchUp(ctx, fresh); err != nil {
 		return err
 	}
-	if err := e.reach(ctx, fresh.cursor); err != nil {
-		return err
+	if c := fresh.cursor; c != nil { // its snapshot may have to be rebuilt after a restart
+		if err := e.await(ctx, c.until); err != nil {
+			return err
+		}
 	}
 	if err := e.enter(ctx, e.queries); err != nil {
 		return err
@@ -185,6 +209,36 @@ func (e *Engine) enter(ctx context.Context, g *gate) error {
 	return ctx.Err()
 }
 
+// owns returns a *GoneError unless ps, which came with a parameter and counts in
+// log, is a position of this log. The zero log is taken for this one.
+func (e *Engine) owns(ctx context.Context, param, value string, log event.LogID, ps event.Positions) error {
+	gone := &GoneError{Param: param, Value: shorten(value)}
+	if mine := e.Log(); log != mine && !log.IsZero() {
+		gone.Reason = fmt.Sprintf("comes from log %s, and this is log %s: the server has another data folder than it had, "+
+			"or is another server; leave it out to start again", log, mine)
+		return gone
+	}
+	end, err := e.end(ctx)
+	if err != nil {
+		return err
+	}
+	if !end.Covers(ps) {
+		gone.Reason = fmt.Sprintf("lies at %s, after the end of this log, %s: an older copy of the log was put back since, "+
+			"or the position is another log's; leave it out to start again", FormatPositions(ps), FormatPositions(end))
+		return gone
+	}
+	return nil
+}
+
+// end asks the stream where it ends.
+func (e *Engine) end(ctx context.Context) (event.Positions, error) {
+	end, err := e.stream.End(ctx)
+	if err != nil {
+		err = outcome(ctx, fmt.Errorf("%w: %w", ErrStream, err))
+	}
+	return end, err
+}
+
 // catchUp waits until the store has what the query must see. It holds no slot,
 // so that a store that is late does not make queries that need not wait late.
 func (e *Engine) catchUp(ctx context.Context, fresh Fresh) error {
@@ -196,7 +250,7 @@ func (e *Engine) catchUp(ctx context.Context, fresh Fresh) error {
 		ctx, cancel = context.WithTimeoutCause(ctx, *fresh.Wait, ErrTimeout)
 		defer cancel()
 	}
-	want, err := e.stream.End(ctx)
+	want, err := e.end(ctx)
 	if err != nil {
 		return err
 	}
@@ -227,11 +281,19 @@ type gate struct{ slots chan struct{} }
 
 func newGate(n int) *gate { return &gate{make(chan struct{}, n)} }
 
-func (g *gate) enter(ctx context.Context) error {
+// tryEnter takes a slot if one is free.
+func (g *gate) tryEnter() bool {
 	select {
 	case g.slots <- struct{}{}:
-		return nil
+		return true
 	default:
+		return false
+	}
+}
+
+func (g *gate) enter(ctx context.Context) error {
+	if g.tryEnter() {
+		return nil
 	}
 	select {
 	case g.slots <- struct{}{}:

@@ -15,6 +15,11 @@ import (
 var (
 	// ErrBusy: every slot stayed taken. Asking again later is sensible.
 	ErrBusy = errors.New("too many queries are running")
+	// ErrTails: as many tails as may be are open.
+	ErrTails = errors.New("too many tails are open")
+	// ErrStream: the stream does not say where it ends, and so nobody can say
+	// that the store has everything. Asking again later is sensible.
+	ErrStream = errors.New("the stream cannot be asked where it ends")
 	// ErrTimeout: the query ran for longer than it may.
 	ErrTimeout = errors.New("query took longer than it is allowed")
 )
@@ -30,6 +35,16 @@ func (e *BehindError) Error() string {
 	return fmt.Sprintf("after %v the store has reached stream position %s, the query must see everything before %s",
 		e.Waited, FormatPositions(e.Have), FormatPositions(e.Want))
 }
+
+// GoneError says that a cursor, or the id of a tail, is of another log, or of a
+// part of this log that is no more. Only to start again without it helps.
+type GoneError struct {
+	Param  string // where it came: a parameter, or the header Last-Event-ID
+	Value  string // what was given, shortened
+	Reason string // what is wrong and what to do
+}
+
+func (e *GoneError) Error() string { return e.Param + ": " + e.Reason }
 
 // ParamError is one thing that is wrong with a request's parameters.
 type ParamError struct {

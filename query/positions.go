@@ -52,6 +52,27 @@ func ParsePositions(s string) (event.Positions, error) {
 	return ps, err
 }
 
+// AppendTailID appends the id of a tail of the log that has come to ps: what
+// [FormatPositions] writes, "@" and the log's identity: 0:124@6c1f0e5b2d9a4873.
+func AppendTailID(dst []byte, log event.LogID, ps event.Positions) []byte {
+	dst = append(AppendPositions(dst, ps), '@')
+	dst, _ = log.AppendText(dst) // never fails
+	return dst
+}
+
+// ParseTailID reads what [AppendTailID] writes. The log is zero when the id is
+// positions only, as an earlier version wrote it and a person may.
+func ParseTailID(s string) (ps event.Positions, log event.LogID, err error) {
+	positions, identity, named := strings.Cut(s, "@")
+	if named {
+		if err := log.UnmarshalText([]byte(identity)); err != nil {
+			return nil, log, err
+		}
+	}
+	ps, err = ParsePositions(positions)
+	return ps, log, err
+}
+
 // parsePairs reads partition:offset pairs; each partition may be named once. No
 // offset is the greatest integer, so that there is one after it.
 func parsePairs(s string) ([]event.Position, error) {

@@ -73,7 +73,7 @@ func (e *Engine) Search(ctx context.Context, s *Search, yield func(*event.Event)
 		count, last := 0, store.Key{}
 		return e.store.Scan(ctx, scan, func(ev *event.Event) bool {
 			if count == s.Limit {
-				c := cursor{order: s.Order, fingerprint: fingerprint(s.Filter, s.Range), now: s.Now.UnixNano(), last: last, until: scan.Until}
+				c := cursor{order: s.Order, log: e.Log(), fingerprint: fingerprint(s.Filter, s.Range), now: s.Now.UnixNano(), last: last, until: scan.Until}
 				next = c.encode()
 				return false
 			}
@@ -86,23 +86,6 @@ func (e *Engine) Search(ctx context.Context, s *Search, yield func(*event.Event)
 		return "", err
 	}
 	return next, nil
-}
-
-// reach waits until the store has the cursor's snapshot, which it may have to
-// rebuild after a restart. A snapshot beyond the stream's end is none of this
-// log's.
-func (e *Engine) reach(ctx context.Context, c *cursor) error {
-	if c == nil || e.store.Visible().Covers(c.until) {
-		return nil
-	}
-	end, err := e.stream.End(ctx)
-	if err != nil {
-		return err
-	}
-	if !end.Covers(c.until) {
-		return ParamErrors{{Param: "cursor", Value: shorten(c.encode()), Reason: errCursorLog.Error()}}
-	}
-	return e.await(ctx, c.until)
 }
 
 // Export asks for every event that matches, ordered by time, as of its start.

@@ -154,13 +154,22 @@ func TestCursorFromElsewhereIsRefused(t *testing.T) {
 			}
 		})
 	}
-	t.Run("of another log", func(t *testing.T) {
-		s := parseSearch(t, "limit=2&user_id=user-0&from=2026-11-01&cursor="+cursor)
-		_, err := newEngine(querytest.New()).Search(t.Context(), s, func(*event.Event) bool { return true })
-		if err == nil || !strings.Contains(err.Error(), "another log") {
-			t.Errorf("got %v", err)
-		}
-	})
+	other := querytest.New()
+	other.Log = event.LogID{1}
+	other.Publish(run(0, 10)...)
+	for reason, mem := range map[string]*querytest.Mem{
+		"comes from log da7b000000000000, and this is log 0100000000000000": other,
+		"lies at 0:10, after the end of this log, 0:0":                      querytest.New(),
+	} {
+		t.Run(reason, func(t *testing.T) {
+			s := parseSearch(t, "limit=2&user_id=user-0&from=2026-11-01&cursor="+cursor)
+			_, err := newEngine(mem).Search(t.Context(), s, func(*event.Event) bool { return true })
+			gone, ok := errors.AsType[*query.GoneError](err)
+			if !ok || gone.Param != "cursor" || !strings.Contains(gone.Reason, reason) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
 	t.Run("of the same search spelt otherwise", func(t *testing.T) {
 		if got, _ := page(t, e, "limit=9&q=user_id:user-0&from=2026-11-01T00:00:00Z&cursor="+cursor); len(got) != 2 {
 			t.Errorf("got %v, want the two events that are left", got)

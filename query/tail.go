@@ -2,7 +2,6 @@ package query
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/daybook-log/daybook/event"
@@ -11,8 +10,8 @@ import (
 )
 
 // tailStep is how many stream positions of a partition a tail looks at in one
-// scan. It bounds how long a tail far behind, whose filter matches nothing, goes
-// without a heartbeat.
+// scan, after which it tells how far it has come. It bounds what a tail far behind,
+// whose filter matches nothing, looks at again when its connection is cut.
 const tailStep = 1 << 18
 
 // Tail asks for every event that matches, in the order in which the stream took
@@ -21,10 +20,14 @@ type Tail struct {
 	Filter filter.Expr
 	Fields event.FieldSet // what the events must carry
 
-	// Resume is the position to go on from; nil: at Beginning or, without it, at
-	// the end the stream has now.
+	// Resume is the position to go on from; nil: at Beginning, or with the first
+	// event that since accepts, or without either at the end the stream has now.
 	Resume    event.Positions
 	Beginning bool
+	since     filter.Expr // of when the stream took an event; Filter has it too
+
+	resumed ParamError  // where Resume came, and as what
+	log     event.LogID // that Resume counts in; zero: not said
 }
 
 // Tail reads the parameters of a tail: q, a parameter per field, since and
@@ -38,11 +41,11 @@ func (p *Params) Tail(now time.Time, resumeID string) *Tail {
 		name, id, resumed = "last_event_id", v, true
 	}
 	if resumed { // since says where the first connection began; that is over
-		ps, err := ParsePositions(id)
-		if err != nil {
+		var err error
+		if t.Resume, t.log, err = ParseTailID(id); err != nil {
 			p.Fail(name, id, "%v; give the id of the last event received, or leave it out", err)
 		}
-		t.Resume = ps
+		t.resumed = ParamError{Param: name, Value: id}
 		return t
 	}
 	switch {
@@ -55,13 +58,11 @@ func (p *Params) Tail(now time.Time, resumeID string) *Tail {
 			p.Fail("since", since, "must be now, beginning or a time: %v", err)
 			return t
 		}
-		received, err := receivedSince(from)
-		if err != nil {
+		if t.since, err = receivedSince(from); err != nil {
 			p.Fail("since", since, "%v", err)
 			return t
 		}
-		t.Beginning = true
-		t.Filter = filter.Join(t.Filter, received)
+		t.Filter = filter.Join(t.Filter, t.since)
 	}
 	return t
 }
@@ -78,21 +79,24 @@ type TailSink interface {
 	Flush(at event.Positions) error
 }
 
-// Tail feeds sink until ctx ends or sink fails, and returns that error.
+// Tail feeds sink until ctx ends or sink fails, and returns that error; or ErrTails
+// at once.
 func (e *Engine) Tail(ctx context.Context, t *Tail, sink TailSink) error {
-	end, err := e.stream.End(ctx)
+	if !e.tails.tryEnter() {
+		e.tooMany.Add(1)
+		return ErrTails
+	}
+	defer e.tails.leave()
+	end, err := e.end(ctx)
 	if err != nil {
 		return err
 	}
-	at := t.Resume.Clone()
-	switch {
-	case t.Beginning || t.Resume != nil:
-	default:
-		at = end.Clone()
+	if err := e.owns(ctx, t.resumed.Param, t.resumed.Value, t.log, t.Resume); err != nil {
+		return err
 	}
-	if !end.Covers(at) {
-		return ParamErrors{{Param: "last_event_id", Value: FormatPositions(at), Reason: fmt.Sprintf(
-			"lies after the end of this log, %s: it comes from another one; leave it out", FormatPositions(end))}}
+	at, err := e.begin(ctx, t, end)
+	if err != nil {
+		return err
 	}
 	e.watch.join(len(end))
 	defer e.watch.leave()
@@ -130,13 +134,50 @@ func (e *Engine) Tail(ctx context.Context, t *Tail, sink TailSink) error {
 	}
 }
 
-// look takes a tail from at towards visible, by tailStep at most, and reports
-// whether it left something to be flushed.
+// begin returns where a tail begins when the stream ends at end. A moment becomes
+// a position here, once: a client whose connection is cut before the first event
+// goes on from there, however the moment reads by then.
+func (e *Engine) begin(ctx context.Context, t *Tail, end event.Positions) (event.Positions, error) {
+	switch {
+	case t.Resume != nil:
+		return t.Resume.Clone(), nil
+	case t.Beginning:
+		return nil, nil
+	case t.since == nil:
+		return end.Clone(), nil
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, e.timeout, ErrTimeout)
+	defer cancel()
+	if err := e.await(ctx, end); err != nil {
+		return nil, err
+	}
+	if err := e.looks.enter(ctx); err != nil {
+		return nil, outcome(ctx, err)
+	}
+	defer e.looks.leave()
+	at := end.Clone()
+	for p := range end { // in each, the time that the stream took an event never falls
+		scan := store.Scan{Filter: t.since, Range: store.AllTime, Order: store.ByPosition, Since: end.Clone(), Until: end, Limit: 1, Fields: event.Fields(event.Offset)}
+		scan.Since[p] = 0
+		err := e.store.Scan(ctx, scan, func(ev *event.Event) bool {
+			at[p] = ev.Offset
+			return false
+		})
+		if err != nil {
+			return nil, outcome(ctx, err)
+		}
+	}
+	return at, nil
+}
+
+// look takes a tail from at towards visible, by a step at most, and reports whether
+// it left something to be flushed: events, or that it made a whole step.
 func (e *Engine) look(ctx context.Context, t *Tail, at *event.Positions, visible event.Positions, sink TailSink) (pending bool, err error) {
 	until := at.Clone()
 	for p, offset := range visible {
-		until = until.Advance(int32(p), min(offset, at.At(int32(p))+tailStep))
+		until = until.Advance(int32(p), min(offset, at.At(int32(p))+e.step))
 	}
+	stepped := !until.Covers(visible)
 	scan := store.Scan{Filter: t.Filter, Range: store.AllTime, Order: store.ByPosition, Since: at.Clone(), Until: until, Fields: t.Fields}
 	if err := e.looks.enter(ctx); err != nil {
 		return false, err
@@ -171,5 +212,5 @@ func (e *Engine) look(ctx context.Context, t *Tail, at *event.Positions, visible
 		return false, err
 	}
 	*at = until
-	return pending, nil
+	return pending || stepped, nil
 }

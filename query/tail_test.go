@@ -126,6 +126,46 @@ func TestTailFromNowBeginsAtTheStreamsEnd(t *testing.T) {
 	})
 }
 
+// Where a tail since a moment begins is where it goes on, though it was cut before
+// it had any event.
+func TestTailSinceAMomentIsAPosition(t *testing.T) {
+	tests := []struct{ since, want string }{
+		{"2026-11-01T00:00:03Z", "3 4 5 6"},
+		{"2026-11-01T00:00:00Z", "0 1 2 3 4 5 6"},
+		{"2026-11-01T00:00:04.000000001Z", "5 6"},
+		{"-1h", "5 6"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.since, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				mem := querytest.New()
+				mem.Publish(run(0, 3)...)
+				mem.Hold(true)
+				mem.Publish(run(3, 5)...)
+				e := newEngine(mem)
+				p := params(t, "since="+tt.since)
+				gone := errors.New("the connection is cut")
+				first := &recorder{fail: gone}
+				ended := make(chan error)
+				go func() { ended <- e.Tail(t.Context(), p.Tail(epoch.Add(2*time.Hour), ""), first) }()
+				synctest.Wait()
+				mem.Hold(false)
+				if err := <-ended; !errors.Is(err, gone) || len(first.sent) != 0 {
+					t.Fatalf("%v, having sent %v", err, first.sent)
+				}
+				mem.Publish(run(5, 7)...)
+				second := new(recorder)
+				stop := tailing(t, e, "since="+tt.since, first.at, second)
+				synctest.Wait()
+				stop()
+				if got := strings.ReplaceAll(strings.Join(second.got(), " "), "document/", ""); got != tt.want {
+					t.Errorf("resumed at %s: got %q, want %q", first.at, got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // A tail that is cut anywhere and resumed by the id of any event goes on with
 // the next: no gap, no repeat. Here over three partitions.
 func TestTailResumesAnywhere(t *testing.T) {
@@ -207,6 +247,27 @@ func TestSlowReaderLosesNothing(t *testing.T) {
 	})
 }
 
+// Beyond as many tails as may be open one is refused at once, until one ends.
+func TestTailsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := querytest.New()
+		e := query.New(query.Options{Store: mem, Stream: mem, MaxTails: 2})
+		first, second := tailing(t, e, "", "", new(recorder)), tailing(t, e, "", "", new(recorder))
+		synctest.Wait()
+		if err := tailing(t, e, "", "", new(recorder))(); !errors.Is(err, query.ErrTails) {
+			t.Errorf("a third tail: %v", err)
+		}
+		first()
+		third := tailing(t, e, "", "", new(recorder))
+		synctest.Wait()
+		if s := e.Stats(); s.Tails != 2 || s.TailsRefused != 1 {
+			t.Errorf("%d tails, %d refused; want 2 and 1", s.Tails, s.TailsRefused)
+		}
+		second()
+		third()
+	})
+}
+
 // However fast the store moves and however the wake-ups of many tails are spaced,
 // none is lost.
 func TestManyTailsMissNoWakeUp(t *testing.T) {
@@ -256,6 +317,31 @@ func TestTailHeartbeat(t *testing.T) {
 	})
 }
 
+// A tail far behind tells how far it has come after every step, so that one whose
+// connections do not last a heartbeat gets on all the same.
+func TestTailTellsOfItsSteps(t *testing.T) {
+	mem := querytest.New()
+	mem.Publish(run(0, 95)...)
+	e := newEngine(mem)
+	e.SetTailStep(10)
+	id, cut := "0:0", errors.New("the connection is cut")
+	for range 9 {
+		sink := &recorder{}
+		sink.block = func() { // the first flush answers the connection, the second is cut
+			if sink.beats == 1 {
+				sink.fail = cut
+			}
+		}
+		if err := e.Tail(t.Context(), params(t, "user_id=nobody").Tail(epoch, id), sink); !errors.Is(err, cut) {
+			t.Fatal(err)
+		}
+		id = sink.at
+	}
+	if id != "0:90" {
+		t.Errorf("after nine connections the tail has come to %s", id)
+	}
+}
+
 func TestTailEndsWithItsSink(t *testing.T) {
 	mem := querytest.New()
 	mem.Publish(run(0, 10)...)
@@ -266,15 +352,88 @@ func TestTailEndsWithItsSink(t *testing.T) {
 	}
 }
 
-func TestTailFromAnotherLogIsRefused(t *testing.T) {
+func TestTailFromElsewhereIsRefused(t *testing.T) {
 	mem := querytest.New()
 	mem.Publish(run(0, 10)...)
-	p := params(t, "")
-	err := newEngine(mem).Tail(t.Context(), p.Tail(epoch, "0:11"), new(recorder))
-	var faults query.ParamErrors
-	if !errors.As(err, &faults) || !strings.Contains(err.Error(), "another one") {
-		t.Error(err)
+	tests := []struct{ id, want string }{ // want "": it is taken
+		{"0:10", ""},
+		{"0:10@da7b000000000000", ""},
+		{"0:11", "lies at 0:11, after the end of this log, 0:10"},
+		{"0:11@da7b000000000000", "lies at 0:11, after the end of this log, 0:10"},
+		{"0:10,1:1@da7b000000000000", "after the end"},
+		{"0:0@0100000000000000", "comes from log 0100000000000000, and this is log da7b000000000000"},
+		{"0:11@0100000000000000", "comes from log 0100000000000000"},
 	}
+	for _, tt := range tests {
+		for _, header := range []bool{true, false} {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			name, tail := "Last-Event-ID", params(t, "").Tail(epoch, tt.id)
+			if !header {
+				name, tail = "last_event_id", params(t, "last_event_id="+tt.id).Tail(epoch, "")
+			}
+			err := newEngine(mem).Tail(ctx, tail, new(recorder))
+			gone, ok := errors.AsType[*query.GoneError](err)
+			switch {
+			case tt.want == "" && !errors.Is(err, context.Canceled):
+				t.Errorf("%s: %v", tt.id, err)
+			case tt.want != "" && (!ok || gone.Param != name || gone.Value != tt.id || !strings.Contains(gone.Reason, tt.want)):
+				t.Errorf("%s in %s: %v, want … %s …", tt.id, name, err, tt.want)
+			}
+		}
+	}
+}
+
+func TestTailIDs(t *testing.T) {
+	for id, want := range map[string]string{
+		"0:7@da7b000000000000":     "",
+		"0:0@da7b000000000000":     "",
+		"0:7,2:9@da7b000000000000": "",
+		"0:7":                      "",
+		"":                         "not partition:offset",
+		"7":                        "not partition:offset",
+		"@da7b000000000000":        "not partition:offset",
+		"0:7@":                     "not the identity of a log",
+		"0:7@DA7B000000000000":     "not the identity of a log",
+		"0:7@da7b0000000000000":    "not the identity of a log",
+		"0:7@da7b000000000000@":    "not the identity of a log",
+		"0:7 @da7b000000000000":    "not partition:offset",
+		"0:7,0:8@da7b000000000000": "named twice",
+		"-1:7@da7b000000000000":    "not partition:offset",
+	} {
+		ps, log, err := query.ParseTailID(id)
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: %v, %s, %v, want … %s …", id, ps, log, err, want)
+			}
+			continue
+		}
+		again := query.FormatPositions(ps)
+		if !log.IsZero() {
+			again = string(query.AppendTailID(nil, log, ps))
+		}
+		if err != nil || again != id {
+			t.Errorf("%q came back as %q, %v", id, again, err)
+		}
+	}
+}
+
+// An id is refused, or says the same when it is written anew.
+func FuzzTailID(f *testing.F) {
+	for _, id := range []string{"0:7@da7b000000000000", "0:7,2:9@da7b000000000000", "0:7", "0:7@", "@", "65535:9223372036854775806"} {
+		f.Add(id)
+	}
+	f.Fuzz(func(t *testing.T, id string) {
+		ps, log, err := query.ParseTailID(id)
+		if err != nil {
+			return
+		}
+		again := string(query.AppendTailID(nil, log, ps))
+		ps2, log2, err := query.ParseTailID(again)
+		if err != nil || log2 != log || !ps2.Covers(ps) || !ps.Covers(ps2) {
+			t.Errorf("%q is %v of %s, written %q, which is %v of %s, %v", id, ps, log, again, ps2, log2, err)
+		}
+	})
 }
 
 // What it costs that many tails follow: time per event published, all tails

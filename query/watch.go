@@ -28,12 +28,6 @@ const spacing = 50 * time.Microsecond
 
 func newWatch(s Store) *watch { return &watch{store: s, moved: make(chan struct{})} }
 
-func (w *watch) followers() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.tails
-}
-
 // join makes the watch run; each call is paired with one of leave. partitions is
 // how many the stream has.
 func (w *watch) join(partitions int) {

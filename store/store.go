@@ -25,6 +25,8 @@ var (
 	// is set aside; asked again, the store answers without it, and Stats says
 	// what is missing.
 	ErrDamaged = errors.New("a part of the store is damaged")
+	// ErrForeignLog: the store has its rows from another log than the one named.
+	ErrForeignLog = errors.New("the store was filled from another log")
 	// ErrMemory: the query would need more memory than the settings allow it.
 	ErrMemory = errors.New("query needs more memory than it is allowed")
 )
@@ -32,6 +34,11 @@ var (
 // Store is the whole seam. A stage declares the part of it that it needs.
 // All methods are safe for concurrent use, but one goroutine appends.
 type Store interface {
+	// Follow says which log rows and positions come from. A store that has
+	// followed another one returns ErrForeignLog; one that has followed none
+	// remembers it, durably.
+	Follow(log event.LogID) error
+
 	// Append takes rows and the position they reach, both or neither. When it
 	// returns, every scan sees the rows and Visible reports the position. Rows
 	// whose identity the store holds already must not be among them: ask

@@ -22,18 +22,26 @@ var (
 	// ErrFailed: an earlier write or fsync failed. Nothing more is acknowledged
 	// until the stream is opened anew, because what the disk holds is unknown.
 	ErrFailed = errors.New("stream has failed")
-	// ErrFull: there is no room. Nothing was appended; appending works again
-	// when there is.
+	// ErrFull: there is no room on the disk, or no file descriptor left. Nothing
+	// was appended; appending works again when there is.
 	ErrFull = errors.New("stream has no room")
 	// ErrOverloaded: too much waits to be written. Nothing was appended.
 	ErrOverloaded = errors.New("stream is overloaded")
+	// ErrUnavailable: what the stream is kept on does not take anything at the
+	// moment. Appending works again when it does.
+	ErrUnavailable = errors.New("stream is unavailable")
 )
 
 // Stream is the whole seam. A stage declares the part of it that it needs.
 type Stream interface {
+	// ID returns the identity of the log that positions count in. It stays the
+	// same for as long as the log does, and no other log has it, be it one that
+	// was made anew in the same place. Kafka: of the cluster's and the topic's.
+	ID() event.LogID
+
 	// Append makes every record of b durable and returns when they are: fsync'd,
-	// or acknowledged by all in-sync replicas. It sets b.Partitions and b.Offsets
-	// where the stream has more than one partition, else b.Base. On an error
+	// or acknowledged by all in-sync replicas. It sets b.Base, or b.Partitions and
+	// b.Offsets where the records do not follow one another. On an error
 	// nothing of b is acknowledged, though a part of it may come to be read.
 	// b's Data and Ends belong to the stream from the call on, whatever it returns:
 	// readers may be handed them, and when ctx ends the call before the batch is
@@ -54,7 +62,8 @@ type Stream interface {
 	End(ctx context.Context) (event.Positions, error)
 
 	// Release says that everything before upTo is committed elsewhere, so that
-	// retention may drop it. Nothing after it is ever dropped.
+	// retention may drop it. A stream that retains by itself drops nothing after
+	// it; over Kafka the topic's settings decide, and a reader is told of the gap.
 	Release(upTo event.Positions)
 
 	// Close ends waiting appends and readers with ErrClosed and releases what
@@ -65,8 +74,11 @@ type Stream interface {
 // Reader reads a stream from a position on. It is used by one goroutine.
 type Reader interface {
 	// Next returns the next records of one partition, waiting for them while
-	// there are none. The batch is shared: neither it nor its bytes may be
-	// changed, and both stay valid for as long as they are referred to.
+	// there are none. They follow one another from the batch's Base on. A batch
+	// without records says that the partition holds none before its Base: what
+	// lies there is of another kind, such as Kafka's transaction markers.
+	// The batch is shared: neither it nor its bytes may be changed, and both stay
+	// valid for as long as they are referred to.
 	// After a GapError, Next goes on with what follows the gap.
 	Next(ctx context.Context) (*Batch, error)
 	Close() error
@@ -92,7 +104,7 @@ type Batch struct {
 	Ends []uint32
 
 	// Keys, one per record, say which records must stay in order among
-	// themselves. A stream of one partition does not look at them; nil: one key.
+	// themselves. A stream of one partition does not look at them; none: one key.
 	Keys []Key
 
 	// Partition and Base are set by the stream: record i has offset Base+i of
@@ -100,19 +112,30 @@ type Batch struct {
 	Partition int32
 	Base      int64
 
-	// Partitions and Offsets are set, one per record, by a stream that spread
-	// the batch over partitions or whose offsets have holes; else nil.
+	// Partitions and Offsets are set, one per record, by an Append whose records
+	// do not follow one another in one partition; else nil.
 	Partitions []int32
 	Offsets    []int64
 
-	// ReceivedAt is when the stream took the batch, ns since the Unix epoch.
-	// Set by Append, and what Next returns carries the same value.
+	// ReceivedAt is when the stream took the batch, ns since the Unix epoch. What
+	// Next returns carries it. Append sets the same value, or 0 where the stream
+	// does not know it by then.
 	ReceivedAt int64
+
+	// Headers are, one list per record, what another program that wrote to the
+	// stream put beside the value. nil: no record has any. Append ignores them.
+	Headers [][]Header
 }
 
 // Key is what a record is partitioned by: events of one user of one tenant stay
 // in order.
 type Key struct{ Tenant, User string }
+
+// Header is a header of a Kafka record.
+type Header struct {
+	Key   string
+	Value []byte
+}
 
 // Add appends one record.
 func (b *Batch) Add(key Key, value []byte) {
@@ -123,6 +146,32 @@ func (b *Batch) Add(key Key, value []byte) {
 
 // Len returns the number of records.
 func (b *Batch) Len() int { return len(b.Ends) }
+
+// Check returns what is wrong with a batch that is to be appended, or nil.
+func (b *Batch) Check() error {
+	last := uint32(0)
+	for i, end := range b.Ends {
+		if end < last {
+			return fmt.Errorf("batch record %d ends at %d, before it begins", i, end)
+		}
+		last = end
+	}
+	if int(last) != len(b.Data) {
+		return fmt.Errorf("batch records end at %d of %d bytes", last, len(b.Data))
+	}
+	if len(b.Keys) != 0 && len(b.Keys) != len(b.Ends) {
+		return fmt.Errorf("batch has %d keys for %d records", len(b.Keys), len(b.Ends))
+	}
+	return nil
+}
+
+// Key returns the key of record i.
+func (b *Batch) Key(i int) Key {
+	if len(b.Keys) == 0 {
+		return Key{}
+	}
+	return b.Keys[i]
+}
 
 // Value returns the bytes of record i.
 func (b *Batch) Value(i int) []byte {

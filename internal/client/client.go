@@ -6,6 +6,7 @@ package client
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,9 @@ type Client struct {
 	// OnMissing, if set, is told when an answer lacks events because segments
 	// that held them are damaged: how many these held.
 	OnMissing func(events string)
+
+	// TailPause is how long a tail that broke off waits before it connects again.
+	TailPause time.Duration
 }
 
 // New returns a client of the server at base, such as http://127.0.0.1:7575.
@@ -39,7 +43,7 @@ func New(base string) (*Client, error) {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
-	return &Client{base: strings.TrimSuffix(base, "/"), http: &http.Client{Transport: transport}}, nil
+	return &Client{base: strings.TrimSuffix(base, "/"), http: &http.Client{Transport: transport}, TailPause: time.Second}, nil
 }
 
 // Problem is a server's answer that is not a success (RFC 9457).
@@ -228,7 +232,7 @@ func (c *Client) Export(ctx context.Context, params url.Values, w io.Writer) err
 
 // Tail calls each for every event of the live tail, from lastID on, until ctx
 // ends or each fails. It reconnects where it left off when the connection
-// breaks, telling onRetry.
+// breaks or falls silent, telling onRetry.
 func (c *Client) Tail(ctx context.Context, params url.Values, lastID string, each func(ev []byte) error, onRetry func(error)) error {
 	for {
 		var stop *stopError
@@ -248,7 +252,7 @@ func (c *Client) Tail(ctx context.Context, params url.Values, lastID string, eac
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(time.Second):
+		case <-time.After(c.TailPause):
 		}
 	}
 }
@@ -258,13 +262,37 @@ type stopError struct{ err error }
 
 func (e *stopError) Error() string { return e.err.Error() }
 
+// silence is how long a tail waits for anything to come, three of the server's
+// heartbeats: a peer that is gone without a word would be waited for for ever.
+const silence = 3 * 15 * time.Second
+
+var errSilent = fmt.Errorf("nothing came from the server for %v, not even a heartbeat", silence)
+
+// listener reads an answer, and calls off one that falls silent. The time that
+// its reader takes for what came does not count.
+type listener struct {
+	io.Reader
+	alarm *time.Timer
+}
+
+func (l *listener) Read(p []byte) (int, error) {
+	l.alarm.Reset(silence)
+	defer l.alarm.Stop()
+	return l.Reader.Read(p)
+}
+
 func (c *Client) tailOnce(ctx context.Context, params url.Values, lastID *string, each func([]byte) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	alarm := time.AfterFunc(silence, func() { cancel(errSilent) })
+	defer alarm.Stop()
 	resp, err := c.get(ctx, "/v1/events/tail", params, *lastID)
 	if err != nil {
-		return err
+		return cmp.Or(context.Cause(ctx), err)
 	}
 	defer resp.Body.Close()
-	lines := bufio.NewScanner(resp.Body)
+	alarm.Stop()
+	lines := bufio.NewScanner(&listener{resp.Body, alarm})
 	lines.Buffer(make([]byte, 64<<10), 4*event.MaxSize)
 	id, data := "", []byte(nil)
 	for lines.Scan() {
@@ -286,10 +314,7 @@ func (c *Client) tailOnce(ctx context.Context, params url.Values, lastID *string
 			data = append(data, bytes.TrimSpace(line[5:])...)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		return err
-	}
-	return io.ErrUnexpectedEOF
+	return cmp.Or(context.Cause(ctx), lines.Err(), io.ErrUnexpectedEOF)
 }
 
 func (c *Client) getJSON(ctx context.Context, path string, params url.Values, into any) error {

@@ -36,7 +36,9 @@ var mayImport = map[string][]string{
 	"api":          {"event", "filter", "store", "store/column", "store/parquet", "query", "index", "internal/problem"},
 	"importer":     {"event"},
 	"internal":     {"event", "internal"},
+	"internal/sim": {"*"},
 	"cmd":          {"*"},
+	"bench":        {"event", "internal"},
 }
 
 func TestStyle(t *testing.T) {

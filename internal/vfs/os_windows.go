@@ -11,6 +11,12 @@ import (
 // the handle of a folder.
 func syncDir(string) error { return nil }
 
+// IsNoFiles reports whether err says that a file was not opened because as many
+// are open as the process or the system may have.
+func IsNoFiles(err error) bool {
+	return errors.Is(err, windows.ERROR_TOO_MANY_OPEN_FILES) || errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
 // IsNoSpace reports whether err says that the disk or a quota is full.
 func IsNoSpace(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) ||

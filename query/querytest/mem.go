@@ -19,6 +19,8 @@ import (
 // onto the stream; they become visible at once, or, while Hold is in force, when
 // it is released. It is safe for concurrent use.
 type Mem struct {
+	Log event.LogID // identity of the stream; to be changed before use only
+
 	mu      sync.Mutex
 	rows    []event.Event   // guarded by mu: visible, in the order in which the store took them
 	held    []event.Event   // guarded by mu: on the stream and not yet in the store
@@ -32,7 +34,7 @@ type Mem struct {
 }
 
 // New returns an empty store.
-func New() *Mem { return &Mem{moved: make(chan struct{})} }
+func New() *Mem { return &Mem{Log: event.LogID{0xda, 0x7b}, moved: make(chan struct{})} }
 
 // Publish puts the events onto the stream, each at the end of its Partition, and
 // returns them with their offsets.
@@ -97,6 +99,9 @@ func (m *Mem) take() {
 	close(m.moved)
 	m.moved = make(chan struct{})
 }
+
+// ID returns the identity of the stream.
+func (m *Mem) ID() event.LogID { return m.Log }
 
 // End returns the end of the stream.
 func (m *Mem) End(context.Context) (event.Positions, error) {

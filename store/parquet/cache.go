@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/daybook-log/daybook/store/column"
 )
 
 // Cache keeps decompressed pages in memory, up to a number of bytes, and drops
@@ -136,6 +138,7 @@ type scratch struct {
 	codes  []uint32 // of the rows of a page that have a value
 	rows   []uint32 // codes of all rows of a page
 	ints   []int64
+	text   column.Strings // of a page
 }
 
 // resize returns a slice of n elements: s if that is large enough, else a new one,

@@ -53,6 +53,8 @@ type chunk struct {
 
 	bloom        section // of size 0 where there is none
 	bloomChecked atomic.Bool
+	grams        section // of size 0 where there is none
+	gramsChecked atomic.Bool
 	columnIndex  section
 	offsetIndex  section
 }
@@ -182,11 +184,13 @@ func (l *layout) group(rg *format.RowGroup, fields []event.Field) (*RowGroup, er
 		return nil, fmt.Errorf("%d rows of %d columns", rg.NumRows, len(rg.Columns))
 	}
 	g := &RowGroup{rows: int(rg.NumRows)}
+	chunks := make([]*chunk, len(rg.Columns))
 	for i := range rg.Columns {
 		c, err := l.chunk(&rg.Columns[i], fields[i], g.rows)
 		if err != nil {
 			return nil, fmt.Errorf("column %d: %w", i, err)
 		}
+		chunks[i] = c
 		if fields[i] < event.NumFields {
 			g.chunks[fields[i]] = c
 		}
@@ -198,6 +202,15 @@ func (l *layout) group(rg *format.RowGroup, fields []event.Field) (*RowGroup, er
 			}
 			l.data += int64(c.BloomFilterLength)
 		}
+	}
+	for i, c := range chunks {
+		if c.grams.size == 0 {
+			continue
+		}
+		if c.grams.off != l.data {
+			return nil, fmt.Errorf("column %d: gram filter: %w", i, errLayout)
+		}
+		l.data = c.grams.end()
 	}
 	if l.data > l.tailOff {
 		return nil, errLayout
@@ -232,8 +245,8 @@ func (l *layout) chunk(cc *format.ColumnChunk, f event.Field, rows int) (*chunk,
 	if md.Codec != format.Zstd {
 		return nil, fmt.Errorf("codec %s", md.Codec)
 	}
-	if f == event.NumFields {
-		return c, nil
+	if err := c.setFilters(md); err != nil || f == event.NumFields {
+		return c, err
 	}
 	if c.enc = md.Encoding[0]; !c.encodingFits() || md.Type != physicalType(f) {
 		return nil, fmt.Errorf("%s as %s", md.Type, c.enc)
@@ -241,7 +254,7 @@ func (l *layout) chunk(cc *format.ColumnChunk, f event.Field, rows int) (*chunk,
 	if !c.setBounds(&md.Statistics) {
 		return nil, errors.New("statistics are not of its type")
 	}
-	return c, c.setBloom(md)
+	return c, nil
 }
 
 // section takes the piece of the page index that begins at next, and notes its
@@ -303,17 +316,23 @@ func (c *chunk) setBounds(s *format.Statistics) bool {
 	return c.lo <= c.hi && c.min <= c.max
 }
 
-// setBloom takes over where the bloom filter is, if there is one with a checksum.
-func (c *chunk) setBloom(md *format.ColumnMetaData) error {
+// setFilters takes over where the filters are: the bloom filter, if there is one
+// with a checksum, and the gram filter.
+func (c *chunk) setFilters(md *format.ColumnMetaData) error {
 	for _, kv := range md.KeyValueMetadata {
-		if kv.Key != bloomCRC {
-			continue
+		switch kv.Key {
+		case bloomCRC:
+			crc, err := strconv.ParseUint(kv.Value, 10, 32)
+			if err != nil || md.BloomFilterLength <= 0 {
+				return errors.New("checksum of a bloom filter is no number, or there is none")
+			}
+			c.bloom = section{md.BloomFilterOffset, int64(md.BloomFilterLength), uint32(crc)}
+		case gramsKey:
+			var err error
+			if c.grams, err = parseGrams(kv.Value); err != nil {
+				return err
+			}
 		}
-		crc, err := strconv.ParseUint(kv.Value, 10, 32)
-		if err != nil || md.BloomFilterLength <= 0 {
-			return errors.New("checksum of a bloom filter is no number, or there is none")
-		}
-		c.bloom = section{md.BloomFilterOffset, int64(md.BloomFilterLength), uint32(crc)}
 	}
 	return nil
 }

@@ -34,6 +34,9 @@ func FuzzOpen(f *testing.F) {
 			info.TailCRC = crc32.Checksum(b[tailOff:], crc32.MakeTable(crc32.Castagnoli))
 		}
 		var damage *parquet.DamageError
+		if _, err := parquet.Inspect("fuzz", bytes.NewReader(b), int64(len(b))); err != nil && !errors.As(err, &damage) {
+			t.Fatal(err)
+		}
 		file, err := parquet.Open("fuzz", bytes.NewReader(b), info, parquet.NewCache(1<<20))
 		if err == nil {
 			err = file.Verify(t.Context())
@@ -48,8 +51,9 @@ func FuzzOpen(f *testing.F) {
 			_, allErr := g.All(t.Context())
 			_, gatherErr := g.Gather(t.Context(), []uint32{0, uint32(g.Rows() - 1)}, event.AllFields)
 			_, bloomErr := g.MayContain(event.UserID, "user-00001")
+			_, gramsErr := g.Parts(event.RequestID, "user-00001")
 			findErr := g.FindIDs(t.Context(), make([]event.ID, 1), make([]int, 1))
-			for _, err := range []error{allErr, gatherErr, bloomErr, findErr} {
+			for _, err := range []error{allErr, gatherErr, bloomErr, gramsErr, findErr} {
 				if err != nil && !errors.As(err, &damage) {
 					t.Fatal(err)
 				}

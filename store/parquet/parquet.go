@@ -15,6 +15,7 @@
 //	  0 to 8 × bloom filter     event_id, user_id, resource, source_ip, session_id,
 //	                            request_id, trace_id, correlation_id; none where no row
 //	                            has the field
+//	  0 to 22 × gram filter     of the fields of text with much of it (grams.go)
 //	tail, from Info.TailOff:
 //	  27 × row groups           ColumnIndex: least, greatest and absent values of each page
 //	  27 × row groups           OffsetIndex: place and first row of each page
@@ -25,10 +26,11 @@
 // Every byte belongs to one of these pieces and lies under a checksum: a page's
 // body under the CRC32 in its header (the header is compared field by field with
 // what the index says), a bloom filter under a CRC32C in its column's metadata
-// (key "daybook.bloom_crc32c"), the tail under Info.TailCRC, which the manifest
-// keeps. Checksums are checked on every read, that of a bloom filter when it is first
-// used, so a flipped bit is an error that names its place and never a wrong or a
-// missing event.
+// (key "daybook.bloom_crc32c"), a gram filter under one beside its place (key
+// "daybook.grams"), the tail under Info.TailCRC, which the manifest keeps.
+// Checksums are checked on every read, that of a filter when it is first used, so
+// a flipped bit is an error that names its place and never a wrong or a missing
+// event.
 //
 // # Columns
 //
@@ -47,10 +49,11 @@
 //
 // # Sizes
 //
-// Of the events of BenchmarkWrite, 570 bytes of JSON each, 55 bytes are left:
+// Of the events of BenchmarkWrite, 570 bytes of JSON each, 59 bytes are left:
 // identity 9.6, request identity 9.7, trace identity 6 (three events share one),
 // metadata 10.2, resource 4.4, timestamp 2, user, session and address 2 each, the
-// other eleven 3 together, bloom filters 3.8, page index and footer 0.7.
+// other eleven 3 together, bloom filters 3.8, gram filters 3.7, page index and
+// footer 0.7.
 //
 // BYTE_STREAM_SPLIT would take 1 to 2 bytes off the identity, but DuckDB does not
 // read it for fixed-length values.

@@ -147,9 +147,41 @@ func (g *RowGroup) EachCodes(ctx context.Context, f event.Field, want func(first
 	if err != nil || c.constant(dict) {
 		return false, err
 	}
+	return true, g.somePages(ctx, c, s, want, func(first, rows int, raw []byte) bool {
+		s.rows = resize(s.rows, rows)
+		if !decodeCodePage(s.rows, raw, dict.Len(), s) {
+			return false
+		}
+		fn(first, s.rows)
+		return true
+	})
+}
+
+// EachStrings does what EachCodes does for a column that is plain. The strings
+// are valid during the call only.
+func (g *RowGroup) EachStrings(ctx context.Context, f event.Field, want func(first, end int) bool, fn func(first int, values *column.Strings)) (bool, error) {
+	c := g.chunks[f]
+	if !g.Has(f) || c.enc == format.RLEDictionary {
+		return false, nil
+	}
+	s := g.file.cache.scratch.Get().(*scratch)
+	defer g.file.cache.scratch.Put(s)
+	return true, g.somePages(ctx, c, s, want, func(first, rows int, raw []byte) bool {
+		s.text.Data, s.text.Ends = s.text.Data[:0], s.text.Ends[:0]
+		if !decodeStringPage(&s.text, raw, rows, s) {
+			return false
+		}
+		fn(first, &s.text)
+		return true
+	})
+}
+
+// somePages calls fn for the data pages of c that want accepts, without the
+// cache. The contents are valid during the call only.
+func (g *RowGroup) somePages(ctx context.Context, c *chunk, s *scratch, want func(first, end int) bool, fn func(first, rows int, raw []byte) bool) error {
 	x, err := g.pageIndex(c)
 	if err != nil {
-		return false, err
+		return err
 	}
 	for p := range x.pages() {
 		first, end := int(x.first[p]), int(x.first[p+1])
@@ -157,19 +189,17 @@ func (g *RowGroup) EachCodes(ctx context.Context, f event.Field, want func(first
 			continue
 		}
 		if err := ctx.Err(); err != nil {
-			return true, err
+			return err
 		}
 		raw, err := g.readPage(c, x, p, s, &s.raw)
 		if err != nil {
-			return true, err
+			return err
 		}
-		s.rows = resize(s.rows, end-first)
-		if !decodeCodePage(s.rows, raw, dict.Len(), s) {
-			return true, g.contents(c, x.off[p])
+		if !fn(first, end-first, raw) {
+			return g.contents(c, x.off[p])
 		}
-		fn(first, s.rows)
 	}
-	return true, nil
+	return nil
 }
 
 // readCodes reads all codes of c, the dictionary of which has n strings.
@@ -201,19 +231,22 @@ func decodeCodePage(out []uint32, raw []byte, n int, s *scratch) bool {
 func (g *RowGroup) readStrings(ctx context.Context, c *chunk, dst *column.Strings, s *scratch) error {
 	dst.Ends = make([]uint32, 0, c.rows)
 	dst.Data = make([]byte, 0, min(c.raw, 16*(c.end-c.dataOff)))
-	return g.eachPage(ctx, c, s, func(_, rows int, raw []byte) bool {
-		levels, values, ok := splitLevels(raw)
-		if !ok {
-			return false
-		}
-		s.ints = resize(s.ints, rows)
-		if allPresent(levels, rows) {
-			return decodeStrings(dst, values, rows, rows, nil, s.ints)
-		}
-		s.levels = resize(s.levels, rows)
-		present, ok := decodeLevels(s.levels, levels)
-		return ok && decodeStrings(dst, values, rows, present, s.levels, s.ints)
-	})
+	return g.eachPage(ctx, c, s, func(_, rows int, raw []byte) bool { return decodeStringPage(dst, raw, rows, s) })
+}
+
+// decodeStringPage appends the rows of a page of strings to dst.
+func decodeStringPage(dst *column.Strings, raw []byte, rows int, s *scratch) bool {
+	levels, values, ok := splitLevels(raw)
+	if !ok {
+		return false
+	}
+	s.ints = resize(s.ints, rows)
+	if allPresent(levels, rows) {
+		return decodeStrings(dst, values, rows, rows, nil, s.ints)
+	}
+	s.levels = resize(s.levels, rows)
+	present, ok := decodeLevels(s.levels, levels)
+	return ok && decodeStrings(dst, values, rows, present, s.levels, s.ints)
 }
 
 // Ints returns the whole column of a time or integer field.
@@ -301,54 +334,6 @@ func (g *RowGroup) All(ctx context.Context) (*column.Rows, error) {
 		r.Text[f] = *t
 	}
 	return r, nil
-}
-
-// Verify reads everything and checks every checksum and length.
-func (f *File) Verify(ctx context.Context) error {
-	if _, err := f.readTail(); err != nil {
-		return err
-	}
-	s := new(scratch)
-	for _, g := range f.groups {
-		for _, c := range g.chunks {
-			if c == nil {
-				continue
-			}
-			if err := g.verify(ctx, c, s); err != nil {
-				return err
-			}
-			for _, part := range []section{c.columnIndex, c.bloom} {
-				if _, err := f.readSection(part, nil); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// verify reads and decodes every page of c.
-func (g *RowGroup) verify(ctx context.Context, c *chunk, s *scratch) error {
-	switch c.enc {
-	case format.DeltaByteArray:
-		return g.readIDs(ctx, make([]event.ID, c.rows), s)
-	case format.DeltaBinaryPacked:
-		return g.readInts(ctx, c, make([]int64, c.rows), s)
-	case format.DeltaLengthByteArray:
-		return g.readStrings(ctx, c, new(column.Strings), s)
-	case format.RLEDictionary:
-		d, err := g.dict(c, s)
-		if err != nil {
-			return err
-		}
-		return g.readCodes(ctx, c, make([]uint32, c.rows), d.Len(), s)
-	}
-	return g.eachPage(ctx, c, s, func(_, rows int, raw []byte) bool { // no row has a value
-		levels, values, ok := splitLevels(raw)
-		s.levels = resize(s.levels, rows)
-		present, same := decodeLevels(s.levels, levels)
-		return ok && same && present == 0 && len(values) == 0
-	})
 }
 
 // FindIDs looks identities up: rows[i] is the row of ids[i], the last should there

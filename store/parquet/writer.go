@@ -56,6 +56,8 @@ type Writer struct {
 	absent    absentEncoder
 	bloom     bloomBuilder
 	blooms    [event.NumFields]bloom.SplitBlockFilter // of the row group being written
+	gram      gramBuilder
+	grams     [event.NumFields][]byte // of the row group being written
 	zeroParts []int32
 
 	chunk chunkWriter
@@ -108,6 +110,7 @@ func (w *Writer) WriteRowGroup(r *column.Rows) error {
 		g.Columns[f].MetaData = md
 	}
 	w.writeBlooms(g.Columns)
+	w.writeGrams(g.Columns)
 	w.rows += int64(r.N)
 	w.groups = append(w.groups, g)
 	return w.err
@@ -190,6 +193,9 @@ func (w *Writer) writeText(f event.Field, t *column.Text, rows int) format.Colum
 	}
 	if hasBloom(f) {
 		w.blooms[f] = w.bloom.ofStrings(w.blooms[f], values)
+	}
+	if enc == &w.codes || t.Dict == nil { // not a dictionary that is written out, row by row
+		w.grams[f] = w.gram.of(w.grams[f], values)
 	}
 	return w.writeChunk(f, enc, rows)
 }

@@ -49,7 +49,7 @@
 //
 //	bytes                  content
 //	"daybook-manifest "
-//	decimal digits, " "    version, 1
+//	decimal digits, " "    version, 2; 1 is the same without log
 //	8 hex digits, " "      CRC32C of the body
 //	decimal digits, "\n"   length of the body in bytes
 //	body                   one JSON document and "\n"
@@ -59,6 +59,8 @@
 //
 //	generation    one more with every manifest written
 //	next_file     number of the next segment
+//	log           identity of the log that positions count in, 16 hexadecimal
+//	              digits; all 0 for none
 //	reached       position up to which the store has what the stream had
 //	segments      in stream order
 //	  file        name
@@ -80,7 +82,7 @@
 // # Queries
 //
 // Heads and segments are sources to the same evaluator. A source whose times,
-// positions, statistics or bloom filters exclude the query is passed over
+// positions, statistics, bloom or gram filters exclude the query is passed over
 // without reading a column. In the others a filter is evaluated to a bitmap,
 // leaf by leaf with the cheapest first, over dictionary entries where there is a
 // dictionary; rows are made into events only as they are handed out.

@@ -319,7 +319,7 @@ func (e *evaluator) narrowTerm(t *filter.Term, set *rowset) error {
 		return e.narrowID(t, set)
 	case f.IsText():
 		piece := t.Contains()
-		return e.narrowText(f, matcher{t.MatchText, func(joined string) bool { return strings.Contains(joined, piece) }}, set)
+		return e.narrowText(f, matcher{piece, t.MatchText, func(joined string) bool { return strings.Contains(joined, piece) }}, set)
 	default:
 		values, err := e.ints(f)
 		if err != nil {
@@ -348,99 +348,6 @@ func (e *evaluator) narrowID(t *filter.Term, set *rowset) error {
 	set.clear()
 	for _, row := range rows {
 		set.add(row)
-	}
-	return nil
-}
-
-// narrowFreeText looks through one text field after the other.
-func (e *evaluator) narrowFreeText(t *filter.Text, set *rowset) error {
-	left, hits := e.words(set), e.words(set)
-	defer e.recycle(left, hits)
-	copy(left, set.words)
-	for f := event.UserID; f <= event.Metadata; f++ {
-		if has, err := e.src.has(f); err != nil {
-			return err
-		} else if !has {
-			continue
-		}
-		copy(hits, left)
-		h := rowset{set.base, set.n, hits}
-		if h.empty() {
-			break
-		}
-		m := matcher{func(v string) bool { return t.Match(f, v) }, func(joined string) bool { return t.MayMatch(f, joined) }}
-		if err := e.narrowText(f, m, &h); err != nil {
-			return err
-		}
-		for i, w := range hits {
-			left[i] &^= w
-		}
-	}
-	set.subtract(left)
-	return nil
-}
-
-// matcher says which values of a text field a leaf wants.
-type matcher struct {
-	match func(v string) bool
-	// may is false only when match is false for each of several values, given in
-	// one piece. Most texts looked for are nowhere in a piece: that is found out
-	// at the speed of memory.
-	may func(joined string) bool
-}
-
-// narrowText keeps the rows whose value of f m accepts. It accepts no "".
-func (e *evaluator) narrowText(f event.Field, m matcher, set *rowset) error {
-	if err := e.ctx.Err(); err != nil {
-		return err
-	}
-	dict, err := e.src.dict(f)
-	if err != nil {
-		return err
-	}
-	if dict != nil && !m.may(dict.Joined(0, dict.Len())) {
-		set.clear()
-		return nil
-	}
-	var ok []uint8 // by code, when the whole dictionary is worth looking at
-	if dict != nil && dict.Len() <= set.count() {
-		ok = make([]uint8, dict.Len()+1)
-		any := false
-		for c := range dict.Len() {
-			if m.match(dict.At(c)) {
-				ok[c+1] = 1
-				any = true
-			}
-		}
-		if !any {
-			set.clear()
-			return nil
-		}
-	}
-	if ok != nil && e.texts[f] == nil {
-		any := func(first, end int) bool { return set.countIn(first, end) > 0 }
-		keep := func(first int, codes []uint32) { set.keepCodes(first, codes, ok) }
-		if done, err := e.src.eachCodes(e.ctx, f, any, keep); done || err != nil {
-			return err
-		}
-	}
-	t, err := e.text(f)
-	switch {
-	case err != nil:
-		return err
-	case t.Absent():
-		set.clear()
-	case t.Codes != nil && ok != nil:
-		set.keepCodes(0, t.Codes, ok)
-	case t.Codes != nil:
-		set.keep(func(row int) bool { c := t.Codes[row]; return c != 0 && m.match(t.Dict.At(int(c)-1)) })
-	case t.Dict != nil:
-		if !m.match(t.Dict.At(0)) {
-			set.clear()
-		}
-	default:
-		set.keepRuns(func(from, to int) bool { return m.may(t.Plain.Joined(from, to)) })
-		set.keep(func(row int) bool { return m.match(t.Plain.At(row)) })
 	}
 	return nil
 }

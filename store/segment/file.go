@@ -9,7 +9,6 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/daybook-log/daybook/event"
@@ -31,7 +30,7 @@ type segment struct {
 	fate atomic.Int32 // what becomes of the file with the last of refs
 
 	group atomic.Pointer[parquet.RowGroup]
-	mu    sync.Mutex
+	mu    vfs.Mutex
 	file  vfs.File // guarded by mu
 
 	filter dedupe
@@ -45,7 +44,7 @@ const (
 )
 
 func newSegment(s *Store, m meta) *segment {
-	seg := &segment{meta: m, store: s, bounds: extent{
+	seg := &segment{meta: m, store: s, mu: vfs.NewMutex(), filter: dedupe{mu: vfs.NewMutex()}, bounds: extent{
 		from: m.From, to: m.To, rows: int(m.Parquet.Rows),
 		minTime: m.MinTime, maxTime: m.MaxTime, minReceived: m.MinReceived, maxReceived: m.MaxReceived,
 	}}
@@ -184,6 +183,15 @@ func (g *segment) mayHold(id event.ID) bool {
 	return !less(id, event.ID(g.MinV7)) && !less(event.ID(g.MaxV7), id)
 }
 
+func (g *segment) parts(f event.Field, piece string) (uint64, int, error) {
+	rg, err := g.rowGroup()
+	if err != nil {
+		return 0, 0, err
+	}
+	mask, err := rg.Parts(f, piece)
+	return mask, rg.PartRows(), g.check(err)
+}
+
 func (g *segment) dict(f event.Field) (*column.Strings, error) {
 	rg, err := g.rowGroup()
 	if err != nil {
@@ -199,6 +207,15 @@ func (g *segment) eachCodes(ctx context.Context, f event.Field, want func(first,
 		return false, err
 	}
 	done, err := rg.EachCodes(ctx, f, want, fn)
+	return done, g.check(err)
+}
+
+func (g *segment) eachStrings(ctx context.Context, f event.Field, want func(first, end int) bool, fn func(first int, values *column.Strings)) (bool, error) {
+	rg, err := g.rowGroup()
+	if err != nil {
+		return false, err
+	}
+	done, err := rg.EachStrings(ctx, f, want, fn)
 	return done, g.check(err)
 }
 

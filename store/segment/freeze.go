@@ -65,6 +65,8 @@ func (s *Store) freezeOld() time.Duration {
 // freeze makes the oldest frozen head a segment. It fails only when ctx ends.
 func (s *Store) freeze(ctx context.Context, h *head) error {
 	v := h.snapshot()
+	start := time.Now()
+	s.log.Debug("freezing a head", "events", v.cols.N)
 	var m meta
 	if v.cols.N > 0 {
 		rows := sortRows(&v.cols)
@@ -78,7 +80,11 @@ func (s *Store) freeze(ctx context.Context, h *head) error {
 	}
 	// From here on the manifest may name the file, even if writing it fails: the
 	// same file is tried with again.
-	return s.retry(ctx, "committing a segment", func() error { return s.commitFrozen(h, m) })
+	err := s.retry(ctx, "committing a segment", func() error { return s.commitFrozen(h, m) })
+	if err == nil {
+		s.log.Debug("froze a head", "into", s.display(m.File), "events", v.cols.N, "took", time.Since(start))
+	}
+	return err
 }
 
 // commitFrozen puts the oldest frozen head's segment m into the manifest; without

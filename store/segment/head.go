@@ -290,6 +290,12 @@ func (v *headView) mayContain(event.Field, string) (bool, error) { return true, 
 func (v *headView) mayHold(event.ID) bool                        { return true }
 func (v *headView) dict(f event.Field) (*column.Strings, error)  { return v.cols.Text[f].Dict, nil }
 func (v *headView) ids(context.Context) ([]event.ID, error)      { return v.cols.IDs, nil }
+func (v *headView) parts(event.Field, string) (uint64, int, error) {
+	return ^uint64(0), v.cols.N, nil
+}
+func (v *headView) eachStrings(context.Context, event.Field, func(first, end int) bool, func(int, *column.Strings)) (bool, error) {
+	return false, nil
+}
 func (v *headView) eachCodes(context.Context, event.Field, func(first, end int) bool, func(int, []uint32)) (bool, error) {
 	return false, nil
 }

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
-	"sync"
 
 	"github.com/FastFilter/xorfilter"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/store"
 )
 
@@ -123,7 +123,7 @@ func (g *segment) known(ctx context.Context, p *probe, since int64) error {
 
 // dedupe is a segment's identity filter, made when it is first needed.
 type dedupe struct {
-	mu    sync.Mutex
+	mu    vfs.Mutex
 	tried bool                          // guarded by mu
 	fuse  *xorfilter.BinaryFuse[uint16] // nil: not made, for want of room
 }

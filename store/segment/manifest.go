@@ -25,7 +25,7 @@ const (
 )
 
 const (
-	manifestVersion = 1
+	manifestVersion = 2                               // 1 had no log
 	manifestHeader  = "daybook-manifest %d %08x %d\n" // version, CRC32C, length of what follows
 	maxManifest     = 1 << 30
 )
@@ -35,6 +35,7 @@ const (
 type manifest struct {
 	Generation uint64          `json:"generation"` // one more with every change
 	NextFile   uint64          `json:"next_file"`  // number of the next segment file
+	Log        event.LogID     `json:"log"`        // the log that positions count in; zero before the first Follow
 	Reached    event.Positions `json:"reached"`    // everything before is in Segments, was in Damaged, or expired
 	Segments   []meta          `json:"segments"`   // in stream order
 	Damaged    []lost          `json:"damaged"`    // what was set aside and not restored, in stream order
@@ -121,8 +122,8 @@ func decodeManifest(data []byte) (*manifest, error) {
 	if _, err := fmt.Sscanf(string(head), manifestHeader, &version, &crc, &size); err != nil {
 		return nil, errors.New("its first line is not that of a manifest")
 	}
-	if version != manifestVersion {
-		return nil, fmt.Errorf("it has version %d, this program reads version %d", version, manifestVersion)
+	if version < 1 || version > manifestVersion {
+		return nil, fmt.Errorf("it has version %d, this program reads versions 1 to %d", version, manifestVersion)
 	}
 	if len(body) != size {
 		return nil, fmt.Errorf("it has %d bytes after the first line, not %d", len(body), size)

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/internal/vfs"
+	"github.com/daybook-log/daybook/store"
 	"github.com/daybook-log/daybook/store/parquet"
 )
 
@@ -20,7 +24,7 @@ var update = flag.Bool("update", false, "write golden files anew")
 func exampleManifest() *manifest {
 	v7 := uuid{0x01, 0x98, 0x0c, 0x5e, 0x7a, 0x10, 0x7c, 0xc3, 0x98, 0xd2, 0x4f, 0x6a, 0x1b, 0x2c, 0x3d, 0x4e}
 	return &manifest{
-		Generation: 7, NextFile: 9, Reached: event.Positions{900, 30},
+		Generation: 7, NextFile: 9, Log: event.LogID{0x6c, 0x1f, 0x0e, 0x5b, 0x2d, 0x9a, 0x48, 0x73}, Reached: event.Positions{900, 30},
 		Segments: []meta{
 			{File: "000000000003.parquet", Parquet: parquet.Info{Size: 4096, Rows: 100, TailOff: 4000, TailCRC: 0xdeadbeef},
 				From: event.Positions{0}, To: event.Positions{100}, MinTime: -5, MaxTime: 1_795_000_000_000_000_000,
@@ -56,6 +60,19 @@ func TestManifestGolden(t *testing.T) {
 	}
 }
 
+// What an earlier version wrote can be read. Version 1 had no log.
+func TestManifestOfVersion1(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("testdata", "manifest-1.golden"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := exampleManifest()
+	want.Log = event.LogID{}
+	if m, err := decodeManifest(data); err != nil || !reflect.DeepEqual(m, want) {
+		t.Errorf("decoded %+v, %v", m, err)
+	}
+}
+
 func TestManifestRefuses(t *testing.T) {
 	tests := []struct {
 		name   string
@@ -66,7 +83,7 @@ func TestManifestRefuses(t *testing.T) {
 		{name: "nothing", damage: func([]byte) []byte { return nil }, want: "first line"},
 		{name: "cut", damage: func(b []byte) []byte { return b[:len(b)-1] }, want: "bytes after the first line"},
 		{name: "bit", damage: func(b []byte) []byte { b[100] ^= 1; return b }, want: "checksum"},
-		{name: "version", damage: func(b []byte) []byte { return bytes.Replace(b, []byte(" 1 "), []byte(" 2 "), 1) }, want: "version 2"},
+		{name: "version", damage: func(b []byte) []byte { return bytes.Replace(b, []byte(" 2 "), []byte(" 3 "), 1) }, want: "version 3"},
 		{name: "path", change: func(m *manifest) { m.Segments[0].File = "../x.parquet" }, want: "file name"},
 		{name: "order", change: func(m *manifest) { m.Segments[1].From = event.Positions{99} }, want: "stream order"},
 		{name: "beyond", change: func(m *manifest) { m.Reached = event.Positions{800, 30} }, want: "stream order"},
@@ -90,6 +107,36 @@ func TestManifestRefuses(t *testing.T) {
 				t.Errorf("error %v, want one with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// A store remembers the log that it follows, also one from before it did.
+func TestFollowIsDurable(t *testing.T) {
+	fsys := vfs.NewMem()
+	if err := fsys.MkdirAll(crashDir); err != nil {
+		t.Fatal(err)
+	}
+	version1 := []byte(`{"generation":1,"next_file":1,"reached":[7],"segments":[],"damaged":null}` + "\n")
+	header := fmt.Appendf(nil, manifestHeader, 1, crc32.Checksum(version1, castagnoli), len(version1))
+	if err := writeFile(fsys, filepath.Join(crashDir, manifestName), append(header, version1...)); err != nil {
+		t.Fatal(err)
+	}
+	mine := event.LogID{1}
+	for _, log := range []event.LogID{mine, mine, {2}} {
+		s, err := Open(fsys, crashDir, Options{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Follow(log); errors.Is(err, store.ErrForeignLog) != (log != mine) || err != nil && log == mine {
+			t.Errorf("follow %s: %v", log, err)
+		}
+		if got := s.Committed().At(0); got != 7 {
+			t.Errorf("the store has reached %d, not 7", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		fsys = fsys.Crash(rand.New(rand.NewPCG(1, 1)))
 	}
 }
 

@@ -74,6 +74,31 @@ func (s *rowset) keep(pred func(row int) bool) {
 	}
 }
 
+// keepParts drops the rows that lie in none of the parts of mask, as source.parts
+// gives it.
+func (s *rowset) keepParts(mask uint64, size int) {
+	for i := range s.words {
+		first := s.base + 64*i
+		last := min(first+64, s.base+s.n) - 1
+		if mask>>(first/size)&1 == 0 && mask>>(last/size)&1 == 0 {
+			s.words[i] = 0
+		}
+	}
+}
+
+// keepIn keeps, of the rows from lo to hi-1, those that pred accepts.
+func (s *rowset) keepIn(lo, hi int, pred func(row int) bool) {
+	s.eachWord(lo, hi, func(row int, word uint64) {
+		dropped := uint64(0)
+		for rest := word; rest != 0; rest &= rest - 1 {
+			if b := bits.TrailingZeros64(rest); !pred(row + b) {
+				dropped |= 1 << b
+			}
+		}
+		s.words[(row-s.base)/64] &^= dropped
+	})
+}
+
 // keepRuns drops the rows of each word, rows from to to-1, that pred refuses as a
 // whole. It does not ask about a word with few rows.
 func (s *rowset) keepRuns(pred func(from, to int) bool) {

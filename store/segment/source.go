@@ -21,12 +21,18 @@ type source interface {
 	has(f event.Field) (bool, error)
 	mayContain(f event.Field, v string) (bool, error)
 	mayHold(id event.ID) bool
+	// parts says where values that contain the piece, in any case, can lie: bit i
+	// stands for the size rows from i*size on.
+	parts(f event.Field, piece string) (mask uint64, size int, err error)
 	dict(f event.Field) (*column.Strings, error)
 
 	// eachCodes gives the codes of a coded column, page by page, as far as want
 	// accepts them: see parquet.RowGroup.EachCodes. False: the column is to be
 	// read as a whole.
 	eachCodes(ctx context.Context, f event.Field, want func(first, end int) bool, fn func(first int, codes []uint32)) (bool, error)
+
+	// eachStrings does the same for the strings of a plain column.
+	eachStrings(ctx context.Context, f event.Field, want func(first, end int) bool, fn func(first int, values *column.Strings)) (bool, error)
 
 	// Whole columns; what they return is shared and not to be changed.
 	text(ctx context.Context, f event.Field) (*column.Text, error)

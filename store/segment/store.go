@@ -22,6 +22,7 @@ import (
 
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/internal/vfs"
+	"github.com/daybook-log/daybook/store"
 	"github.com/daybook-log/daybook/store/parquet"
 )
 
@@ -103,10 +104,10 @@ type Store struct {
 	expired      atomic.Int64
 	freezeErrors atomic.Int64
 
-	appending sync.Mutex // held by Append and by whoever else replaces the head
+	appending vfs.Mutex // held by Append and by whoever else replaces the head
 
-	committing sync.Mutex // held while the manifest is replaced
-	upkeep     sync.Mutex // held while segments are merged, dropped, set aside or restored; before committing
+	committing vfs.Mutex // held while the manifest is replaced
+	upkeep     vfs.Mutex // held while segments are merged, dropped, set aside or restored; before committing
 
 	mu        sync.RWMutex
 	manifest  *manifest               // guarded by mu; replaced under committing
@@ -143,6 +144,7 @@ func Open(fsys vfs.FS, dir string, opts Options, log *slog.Logger) (*Store, erro
 	s := &Store{
 		fs: fsys, dir: dir, opts: opts, log: log, lock: lock, cache: parquet.NewCache(opts.CacheBytes),
 		seed: maphash.MakeSeed(), moved: make(chan struct{}), suspects: make(map[*segment]*suspicion),
+		appending: vfs.NewMutex(), committing: vfs.NewMutex(), upkeep: vfs.NewMutex(),
 		freezeKick: make(chan struct{}, 1), upkeepKick: make(chan struct{}, 1),
 	}
 	if err := s.load(); err != nil {
@@ -162,6 +164,11 @@ func (s *Store) load() error {
 		m, err = s.create(entries)
 	}
 	if err != nil {
+		return err
+	}
+	// A process that was killed after the rename has left it to the kernel alone,
+	// and the stream must not forget what a power cut could bring back.
+	if err := s.fs.SyncDir(s.dir); err != nil {
 		return err
 	}
 	s.manifest = m
@@ -316,6 +323,21 @@ func (s *Store) Close() error {
 		seg.release()
 	}
 	return s.lock.Close()
+}
+
+// Follow implements store.Store.
+func (s *Store) Follow(log event.LogID) error {
+	s.mu.RLock()
+	followed := s.manifest.Log
+	s.mu.RUnlock()
+	switch {
+	case followed == log:
+		return nil
+	case !followed.IsZero():
+		return fmt.Errorf("%w: it follows log %s, and this is log %s", store.ErrForeignLog, followed, log)
+	}
+	_, err := s.commit(func(next *manifest) { next.Log = log }, func() {})
+	return err
 }
 
 // Append implements store.Store. A batch goes into one head whole, so that a

@@ -26,7 +26,7 @@ const (
 func (s *Store) upkeepLoop(ctx context.Context) error {
 	ticker := time.NewTicker(upkeepEvery)
 	defer ticker.Stop()
-	for {
+	for ctx.Err() == nil {
 		if err := s.tidy(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			s.log.Error("looking after the store failed; it will be tried again", "error", err)
 		}
@@ -34,9 +34,9 @@ func (s *Store) upkeepLoop(ctx context.Context) error {
 		case <-s.upkeepKick:
 		case <-ticker.C:
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }
 
 // tidy does what upkeep there is to do.
@@ -65,6 +65,7 @@ func (s *Store) expire(now time.Time) error {
 	}
 	// A piece that is missing and older than what goes would have gone too.
 	last := drop[len(drop)-1]
+	s.log.Debug("dropping segments", "segments", len(drop))
 	forget := func(next *manifest) {
 		next.Damaged = slices.DeleteFunc(next.Damaged, func(l lost) bool { return last.From.Covers(l.To) })
 	}
@@ -147,6 +148,7 @@ func (s *Store) mergeSome(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	start := time.Now()
+	s.log.Debug("merging segments", "segments", len(run))
 	rows, err := mergeRows(ctx, run)
 	if err != nil {
 		return false, err

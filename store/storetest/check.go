@@ -162,7 +162,7 @@ func checkLookups(t testing.TB, s store.Store, m *Model, rng *rand.Rand) {
 }
 
 func randomScan(r *rand.Rand, m *Model) *store.Scan {
-	q := &store.Scan{Filter: randomFilter(r, m.Events), Range: randomRange(r, m), Order: store.Order(r.IntN(3))}
+	q := &store.Scan{Filter: RandomFilter(r, m.Events), Range: randomRange(r, m), Order: store.Order(r.IntN(3))}
 	if len(m.Events) == 0 {
 		return q
 	}
@@ -187,7 +187,7 @@ func randomScan(r *rand.Rand, m *Model) *store.Scan {
 }
 
 func randomCount(r *rand.Rand, m *Model) *store.Count {
-	q := &store.Count{Filter: randomFilter(r, m.Events), Range: randomRange(r, m), Top: r.IntN(6)}
+	q := &store.Count{Filter: RandomFilter(r, m.Events), Range: randomRange(r, m), Top: r.IntN(6)}
 	if r.IntN(3) == 0 {
 		q.Until = between(r, nil, positionsOf(m))
 	}

@@ -94,8 +94,8 @@ func maybe(r *rand.Rand, v string) string {
 	return v
 }
 
-// randomFilter returns a filter over what Source makes; nil sometimes.
-func randomFilter(r *rand.Rand, events []event.Event) filter.Expr {
+// RandomFilter returns a filter over what Source makes, events among it; nil sometimes.
+func RandomFilter(r *rand.Rand, events []event.Event) filter.Expr {
 	if r.IntN(6) == 0 {
 		return nil
 	}

@@ -28,6 +28,7 @@ type Fixture struct {
 // be working in the background all the while.
 func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	t.Run("empty", func(t *testing.T) { testEmpty(t, open(t)) })
+	t.Run("log", func(t *testing.T) { testLog(t, open(t)) })
 	t.Run("filters", func(t *testing.T) { testFilters(t, open(t)) })
 	t.Run("orders", func(t *testing.T) { testOrders(t, open(t)) })
 	t.Run("counts", func(t *testing.T) { testCounts(t, open(t)) })
@@ -64,6 +65,20 @@ func testEmpty(t *testing.T, f Fixture) {
 	}
 	if st := f.Store.Stats(); st.Events != 0 || !st.Oldest.IsZero() || !st.Newest.IsZero() {
 		t.Errorf("stats %+v", st)
+	}
+}
+
+// testLog: a store follows one log and no other.
+func testLog(t *testing.T, f Fixture) {
+	mine, other := event.LogID{1}, event.LogID{2}
+	for _, tt := range []struct {
+		log event.LogID
+		err error
+	}{{mine, nil}, {other, store.ErrForeignLog}, {mine, nil}} {
+		if err := f.Store.Follow(tt.log); !errors.Is(err, tt.err) {
+			t.Errorf("follow %s: %v, want %v", tt.log, err, tt.err)
+		}
+		f.settle()
 	}
 }
 

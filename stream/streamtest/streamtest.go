@@ -19,6 +19,9 @@ type Harness struct {
 	// Open opens a new, empty stream; the suite closes it.
 	Open func(t *testing.T) stream.Stream
 
+	// Partitions is how many the streams have. 0: one.
+	Partitions int
+
 	// Reopen closes s and opens what it held. nil: the test is skipped.
 	Reopen func(t *testing.T, s stream.Stream) stream.Stream
 
@@ -36,8 +39,11 @@ func Run(t *testing.T, h Harness) {
 		name string
 		run  func(*testing.T, Harness)
 	}{
+		{"a stream has an identity of its own", identity},
 		{"an append sets positions that a reader finds", positions},
 		{"records come in order and whole", order},
+		{"a batch of many keys is spread, and each key keeps its order", spread},
+		{"records without keys keep their order", keyless},
 		{"records of any size and number come back", shapes},
 		{"concurrent appends each come once and in their own order", concurrent},
 		{"a reader waits for what is appended later", follow},
@@ -65,6 +71,13 @@ func open(t *testing.T, h Harness) stream.Stream {
 		}
 	})
 	return s
+}
+
+func identity(t *testing.T, h Harness) {
+	a, b := open(t, h), open(t, h)
+	if a.ID() == b.ID() || a.ID().IsZero() {
+		t.Errorf("two streams are %s and %s", a.ID(), b.ID())
+	}
 }
 
 func timeout(t *testing.T) context.Context {
@@ -124,8 +137,8 @@ func read(t *testing.T, r stream.Reader, n int) []record {
 		if err != nil {
 			t.Fatalf("Next after %d of %d records: %v", len(records), n, err)
 		}
-		if b.Len() == 0 {
-			t.Fatal("Next returned a batch without records")
+		if b.Partitions != nil || b.Offsets != nil {
+			t.Fatalf("Next returned a batch that does not say where it lies by its Base: %v %v", b.Partitions, b.Offsets)
 		}
 		for i := range b.Len() {
 			records = append(records, record{b.Position(i), string(b.Value(i)), b.ReceivedAt})
@@ -138,9 +151,6 @@ func positions(t *testing.T, h Harness) {
 	s := open(t, h)
 	b := batch(key(1), "a", "b", "c")
 	mustAppend(t, s, b)
-	if b.ReceivedAt == 0 {
-		t.Error("Append did not set ReceivedAt")
-	}
 	want := map[event.Position]string{}
 	for i := range b.Len() {
 		want[b.Position(i)] = string(b.Value(i))
@@ -153,6 +163,9 @@ func positions(t *testing.T, h Harness) {
 			t.Errorf("at %v: read %q, appended %q", rec.pos, rec.value, want[rec.pos])
 		}
 		delete(want, rec.pos)
+		if rec.received == 0 {
+			t.Errorf("at %v: Next did not say when it was received", rec.pos)
+		}
 	}
 	if len(want) != 0 {
 		t.Errorf("not read: %v", want)
@@ -176,6 +189,67 @@ func order(t *testing.T, h Harness) {
 		}
 		if i > 0 && rec.pos.Offset <= records[i-1].pos.Offset {
 			t.Fatalf("record %d has offset %d after %d", i, rec.pos.Offset, records[i-1].pos.Offset)
+		}
+	}
+}
+
+func spread(t *testing.T, h Harness) {
+	s := open(t, h)
+	const batches, keys = 6, 50
+	want := map[event.Position]string{}
+	var half, end event.Positions
+	for i := range batches {
+		b := &stream.Batch{}
+		for k := range keys {
+			b.Add(key(k), fmt.Appendf(nil, "%d %d", k, i))
+		}
+		mustAppend(t, s, b)
+		for j := range b.Len() {
+			pos := b.Position(j)
+			want[pos] = string(b.Value(j))
+			end = end.Advance(pos.Partition, pos.Offset+1)
+		}
+		if i == batches/2-1 {
+			half = end.Clone()
+		}
+	}
+	if len(want) != batches*keys || len(end) != max(1, h.Partitions) {
+		t.Fatalf("%d records in %d partitions; want %d in %d", len(want), len(end), batches*keys, max(1, h.Partitions))
+	}
+	if got, err := s.End(timeout(t)); err != nil || !got.Covers(end) || !end.Covers(got) {
+		t.Errorf("the end is %v, %v; want %v", got, err, end)
+	}
+	for _, from := range []event.Positions{nil, half} {
+		total := 0
+		for p, to := range end {
+			total += int(to - from.At(int32(p)))
+		}
+		at, round := from.Clone(), map[int]int{}
+		for _, rec := range read(t, reader(t, s, from), total) {
+			if rec.pos.Offset != at.At(rec.pos.Partition) || rec.value != want[rec.pos] {
+				t.Fatalf("from %v: read %q at %v; want %q at offset %d", from, rec.value, rec.pos, want[rec.pos], at.At(rec.pos.Partition))
+			}
+			at = at.Advance(rec.pos.Partition, rec.pos.Offset+1)
+			var k, i int
+			fmt.Sscan(rec.value, &k, &i)
+			if i < round[k] {
+				t.Fatalf("from %v: key %d: round %d came after %d", from, k, i, round[k])
+			}
+			round[k] = i
+		}
+	}
+}
+
+func keyless(t *testing.T, h Harness) {
+	s := open(t, h)
+	for i := range 3 {
+		b := batch(key(1), fmt.Sprint(i, "a"), fmt.Sprint(i, "b"))
+		b.Keys = nil
+		mustAppend(t, s, b)
+	}
+	for i, rec := range read(t, reader(t, s, nil), 6) {
+		if want := fmt.Sprint(i/2, string("ab"[i%2])); rec.value != want {
+			t.Fatalf("record %d is %q, want %q", i, rec.value, want)
 		}
 	}
 }
@@ -250,14 +324,16 @@ func follow(t *testing.T, h Harness) {
 	s := open(t, h)
 	r := reader(t, s, nil)
 	for i := range 5 {
+		appended := make(chan error, 1)
 		go func() {
 			time.Sleep(2 * time.Millisecond) // most likely, the reader waits by now
-			if err := s.Append(t.Context(), batch(key(1), fmt.Sprint(i))); err != nil {
-				t.Errorf("Append: %v", err)
-			}
+			appended <- s.Append(t.Context(), batch(key(1), fmt.Sprint(i)))
 		}()
 		if got := read(t, r, 1); len(got) != 1 || got[0].value != fmt.Sprint(i) {
 			t.Fatalf("read %v, appended was %d", got, i)
+		}
+		if err := <-appended; err != nil { // which may come after the record was read
+			t.Fatalf("Append: %v", err)
 		}
 	}
 }
@@ -324,7 +400,7 @@ func receivedAt(t *testing.T, h Harness) {
 	}
 	last := map[int32]int64{}
 	for _, rec := range read(t, reader(t, s, nil), 20) {
-		if rec.received != appended[rec.pos] {
+		if at := appended[rec.pos]; at != 0 && rec.received != at {
 			t.Errorf("at %v: read received_at %d, Append set %d", rec.pos, rec.received, appended[rec.pos])
 		}
 		if rec.received < last[rec.pos.Partition] {
@@ -434,9 +510,16 @@ func reopen(t *testing.T, h Harness) {
 			mustAppend(t, s, b)
 			want = append(want, record{b.Position(0), string(b.Value(0)), b.ReceivedAt})
 		}
+		id := s.ID()
 		s = h.Reopen(t, s)
+		if s.ID() != id {
+			t.Errorf("stream %s is %s after reopening", id, s.ID())
+		}
 		got := read(t, reader(t, s, nil), len(want))
 		for i, rec := range got {
+			if i < len(want) && want[i].received == 0 { // the append did not know it
+				want[i].received = rec.received
+			}
 			if i >= len(want) || rec != want[i] {
 				t.Fatalf("after reopening, record %d is %v; appended were %v", i, rec, want)
 			}

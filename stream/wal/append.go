@@ -88,15 +88,8 @@ func (l *Log) admit(ctx context.Context, b *stream.Batch) error {
 	if b.Len() > l.opts.MaxBatchBytes { // empty ones weigh something too
 		return fmt.Errorf("append: batch holds %d records, at most %d are taken", b.Len(), l.opts.MaxBatchBytes)
 	}
-	last := uint32(0)
-	for i, end := range b.Ends {
-		if end < last {
-			return fmt.Errorf("append: batch record %d ends at %d, before it begins", i, end)
-		}
-		last = end
-	}
-	if int(last) != len(b.Data) {
-		return fmt.Errorf("append: batch records end at %d of %d bytes", last, len(b.Data))
+	if err := b.Check(); err != nil {
+		return fmt.Errorf("append: %w", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -31,6 +31,7 @@ type history struct {
 	read      map[int64]string // what the reader was handed
 	released  int64
 	refused   int // appends that failed
+	id        event.LogID
 }
 
 const crashDir = "/data/log"
@@ -55,7 +56,18 @@ func (h *history) open() *Log {
 		}
 		return nil
 	}
+	h.identify(l)
 	return l
+}
+
+// identify checks that the log is the one that was opened before.
+func (h *history) identify(l *Log) {
+	if h.id.IsZero() {
+		h.id = l.ID()
+	}
+	if h.id != l.ID() {
+		h.t.Fatalf("log %s has become log %s", h.id, l.ID())
+	}
 }
 
 // run runs steps until the file system crashes or they end.
@@ -181,6 +193,7 @@ func (h *history) verify() {
 		h.t.Fatalf("Open after the fault: %v", err)
 	}
 	defer l.Close()
+	h.identify(l)
 	start, end := l.segments[0].base, l.head.end
 	if start > h.released {
 		h.t.Fatalf("the log starts at %d, released was %d", start, h.released)
@@ -473,7 +486,7 @@ func TestFlippedBits(t *testing.T) {
 			flipped := slices.Clone(content)
 			flipped[bit/8] ^= 1 << (bit % 8)
 			damaged := load(t, files, name, flipped)
-			report, err := Check(damaged, crashDir)
+			report, err := Check(t.Context(), damaged, crashDir, CheckOptions{})
 			if err != nil {
 				t.Fatalf("Check: %v", err)
 			}

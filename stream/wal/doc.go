@@ -57,6 +57,21 @@
 // A mark has no payload. It ends a segment that another follows, and is written
 // by Close; its offset is that of the record to come.
 //
+// # Identity
+//
+// A log is made with a random identity, which it keeps. It stands in the file ID:
+//
+//	 0  14  "daybook-log 1 ": 1 is the version
+//	14  16  the identity, in lower-case hexadecimal digits
+//	30   1  space
+//	31  16  the identity again, so that damage shows and a person can write it
+//	47   1  newline
+//
+// The file is written as ID.tmp, synced, renamed, and its folder synced, before
+// the first segment is made. A folder without any segment is no log yet: Open
+// makes one, with another identity, whatever was in ID. A log from before there
+// were identities gets one when it is opened.
+//
 // # Recovery
 //
 // A group is one write, and the next group is written only after its fsync. So
@@ -72,6 +87,12 @@
 //   - one of a group that began after p: the bytes at p had been synced and
 //     acknowledged before that group was written, and were damaged since.
 //     Open refuses.
+//
+// Rot in the last group of a log that was not closed is cut off, too. It seldom
+// looks like a torn write: where a piece of that did not reach the disk, the file
+// ends, or zeros begin or end at the border of a sector. When neither is the case,
+// what is cut off is kept beside the segment, as NAME.wal.POSITION.cut, and logged
+// as an error; Check tells of the file until somebody removes it.
 //
 // What is left is readable, yet its last group need not be on the disk: the
 // process was killed before its fsync, or the fsync failed, and then the kernel

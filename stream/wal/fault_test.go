@@ -148,25 +148,22 @@ func appendFrames(l *Log, gen *eventGen, frames int) error {
 
 // TestNoRoomForSegment: a segment that finds no room leaves nothing behind.
 func TestNoRoomForSegment(t *testing.T) {
-	for _, kind := range []string{"mark", "create", "header"} {
-		t.Run(kind, func(t *testing.T) {
+	short := &vfs.ShortWrite{N: 10, Err: syscall.ENOSPC}
+	for name, steps := range map[string][]any{
+		"for the mark":                 {"Write", short},
+		"for the file":                 {"Create", syscall.ENOSPC},
+		"for the header":               {"Write", nil, "Write", short},
+		"no descriptor for the file":   {"Create", syscall.EMFILE},
+		"no descriptor for the folder": {"Create", nil, "SyncDir", syscall.EMFILE},
+	} {
+		t.Run(name, func(t *testing.T) {
 			mem := vfs.NewMem()
 			l := mustOpen(t, mem, crashDir, Options{SegmentBytes: 1})
 			gen := newEventGen(1)
 			if err := l.Append(t.Context(), gen.batch(1)); err != nil {
 				t.Fatal(err)
 			}
-			writes := map[string]int{"mark": 1, "header": 2}[kind]
-			mem.SetHook(func(op vfs.Op) error {
-				if op.Kind == "Write" {
-					if writes--; writes == 0 {
-						return &vfs.ShortWrite{N: 10, Err: syscall.ENOSPC}
-					}
-				} else if op.Kind == "Create" && kind == "create" {
-					return syscall.ENOSPC
-				}
-				return nil
-			})
+			mem.SetHook(script(steps...))
 			if err := l.Append(t.Context(), gen.batch(1)); !errors.Is(err, stream.ErrFull) {
 				t.Fatalf("Append = %v; want ErrFull", err)
 			}
@@ -180,7 +177,7 @@ func TestNoRoomForSegment(t *testing.T) {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if report, err := Check(mem, crashDir); err != nil || len(report.Findings) > 0 || report.Records != 4 {
+			if report, err := Check(t.Context(), mem, crashDir, CheckOptions{}); err != nil || len(report.Findings) > 0 || report.Records != 4 {
 				t.Fatalf("Check: %+v, %v", report, err)
 			}
 		})
@@ -190,6 +187,7 @@ func TestNoRoomForSegment(t *testing.T) {
 // TestRemovedSegmentStaysAway: a segment that found no room is not there after a
 // crash either, when the one before it has gone on because the clock went back.
 func TestRemovedSegmentStaysAway(t *testing.T) {
+	noRoom, noFiles := []any{"Create", nil, "Write", syscall.ENOSPC}, []any{"Create", nil, "SyncDir", syscall.EMFILE}
 	for seed := range uint64(20) {
 		mem := vfs.NewMem()
 		now := time.Unix(0, 1)
@@ -200,7 +198,7 @@ func TestRemovedSegmentStaysAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		now = now.Add(2 * time.Hour)
-		mem.SetHook(script("Create", nil, "Write", syscall.ENOSPC))
+		mem.SetHook(script([][]any{noRoom, noFiles}[seed%2]...))
 		if err := l.Append(t.Context(), gen.batch(1)); !errors.Is(err, stream.ErrFull) {
 			t.Fatalf("Append = %v; want ErrFull", err)
 		}
@@ -303,27 +301,30 @@ func TestTail(t *testing.T) {
 	tests := []struct {
 		name    string
 		content []byte
-		records int // left
-		damage  int // where Open refuses, or -1
+		records int  // left
+		damage  int  // where Open refuses, or -1
+		kept    bool // what is cut off, since it does not look unfinished
 	}{
-		{"whole", whole, 8, -1},
-		{"cut in the last frame", whole[:len(whole)-1], 6, -1},
-		{"cut in a frame header", whole[:second+20], 6, -1},
-		{"cut behind a frame", whole[:second], 6, -1},
-		{"cut in the group's first frame", whole[:last+70], 4, -1},
-		{"zeros behind the end", append(bytes.Clone(whole), make([]byte, 5000)...), 8, -1},
-		{"noise behind the end", append(bytes.Clone(whole), newEventGen(9).batch(20).Data...), 8, -1},
-		{"the last group's second frame lost", zero(second, len(whole)), 6, -1},
-		{"the last group's first frame lost, the second kept", zero(last, second), 4, -1},
-		{"the last group's first payload torn", zero(last+100, second), 4, -1},
-		{"the last group lost", zero(last, len(whole)), 4, -1},
-		{"an earlier frame torn", zero(first+100, first+200), 0, first},
-		{"an earlier frame lost", zero(first, last), 0, first},
-		{"the first frame's header damaged", zero(segmentHeaderSize+4, segmentHeaderSize+5), 0, segmentHeaderSize},
-		{"the segment header damaged", zero(3, 4), 0, 0},
-		{"a frame of elsewhere", edit(func(p []byte) []byte { return append(p, p[last:]...) }), 8, -1},
-		{"only half a segment header", whole[:20], 0, -1},
-		{"nothing", nil, 0, -1},
+		{"whole", whole, 8, -1, false},
+		{"cut in the last frame", whole[:len(whole)-1], 6, -1, false},
+		{"cut in a frame header", whole[:second+20], 6, -1, false},
+		{"cut behind a frame", whole[:second], 6, -1, false},
+		{"cut in the group's first frame", whole[:last+70], 4, -1, false},
+		{"zeros behind the end", append(bytes.Clone(whole), make([]byte, 5000)...), 8, -1, false},
+		{"noise behind the end", append(bytes.Clone(whole), newEventGen(9).batch(20).Data...), 8, -1, true},
+		{"the last group's second frame lost", zero(second, len(whole)), 6, -1, false},
+		{"the last group's first frame lost, the second kept", zero(last, second), 4, -1, false},
+		{"the last group's first payload torn", zero(last+100, second), 4, -1, false},
+		{"the last group lost", zero(last, len(whole)), 4, -1, false},
+		{"an earlier frame torn", zero(first+100, first+200), 0, first, false},
+		{"an earlier frame lost", zero(first, last), 0, first, false},
+		{"the first frame's header damaged", zero(segmentHeaderSize+4, segmentHeaderSize+5), 0, segmentHeaderSize, false},
+		{"the segment header damaged", zero(3, 4), 0, 0, false},
+		{"a frame of elsewhere", edit(func(p []byte) []byte { return append(p, p[last:]...) }), 8, -1, true},
+		{"a bit of the last payload flipped", edit(func(p []byte) []byte { p[len(p)-20] ^= 8; return p }), 6, -1, true},
+		{"a bit of the last header flipped", edit(func(p []byte) []byte { p[second+9] ^= 1; return p }), 6, -1, true},
+		{"only half a segment header", whole[:20], 0, -1, false},
+		{"nothing", nil, 0, -1, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -354,8 +355,12 @@ func TestTail(t *testing.T) {
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if report, err := Check(mem, crashDir); err != nil || len(report.Findings) > 0 || report.Records != int64(test.records)+1 {
+			report, err := Check(t.Context(), mem, crashDir, CheckOptions{})
+			if err != nil || report.Records != int64(test.records)+1 {
 				t.Errorf("Check after repair: %+v, %v", report, err)
+			}
+			if test.kept && (len(report.Findings) != 1 || report.Findings[0].Kind != Cut) || !test.kept && len(report.Findings) > 0 {
+				t.Errorf("kept is to be %t, found was %+v", test.kept, report.Findings)
 			}
 		})
 	}
@@ -382,7 +387,7 @@ func TestSealedSegments(t *testing.T) {
 		if _, err := Open(load(t, files, middle, content), crashDir, Options{}, quiet); !errors.As(err, new(*DamageError)) || !strings.Contains(err.Error(), middle) {
 			t.Errorf("%s: Open: %v", name, err)
 		}
-		if report, err := Check(load(t, files, middle, content), crashDir); err != nil || len(report.Findings) == 0 {
+		if report, err := Check(t.Context(), load(t, files, middle, content), crashDir, CheckOptions{}); err != nil || len(report.Findings) == 0 {
 			t.Errorf("%s: Check: %+v, %v", name, report, err)
 		}
 	}
@@ -393,7 +398,7 @@ func TestSealedSegments(t *testing.T) {
 	if _, err := Open(missing, crashDir, Options{}, quiet); !errors.As(err, new(*DamageError)) {
 		t.Errorf("a segment is missing; Open: %v", err)
 	}
-	if report, err := Check(missing, crashDir); err != nil || len(report.Findings) == 0 {
+	if report, err := Check(t.Context(), missing, crashDir, CheckOptions{}); err != nil || len(report.Findings) == 0 {
 		t.Errorf("a segment is missing; Check: %+v, %v", report, err)
 	}
 }
@@ -428,7 +433,7 @@ func TestContradiction(t *testing.T) {
 		change(&h)
 		h.put(content[last:])
 		mem := load(t, files, name, content)
-		report, err := Check(mem, crashDir)
+		report, err := Check(t.Context(), mem, crashDir, CheckOptions{})
 		if err != nil || (len(report.Findings) == 0) != (h == control) {
 			t.Errorf("%s: Check: %+v, %v", what, report, err)
 		}
@@ -443,7 +448,7 @@ func TestContradiction(t *testing.T) {
 // TestCheckNothing: Check of a folder that is not there says so and makes none.
 func TestCheckNothing(t *testing.T) {
 	mem := vfs.NewMem()
-	if _, err := Check(mem, crashDir); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), crashDir) {
+	if _, err := Check(t.Context(), mem, crashDir, CheckOptions{}); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), crashDir) {
 		t.Errorf("Check: %v", err)
 	}
 	if _, err := mem.Stat(crashDir); !errors.Is(err, fs.ErrNotExist) {

@@ -234,7 +234,7 @@ func FuzzReadSegment(f *testing.F) {
 		for _, content := range [][]byte{content, reseal(content)} {
 			name := segmentPath(crashDir, 0)
 			mem := load(t, map[string][]byte{name: nil}, name, content)
-			if _, err := Check(mem, crashDir); err != nil {
+			if _, err := Check(t.Context(), mem, crashDir, CheckOptions{}); err != nil {
 				t.Fatalf("Check: %v", err)
 			}
 			l, err := Open(mem, crashDir, Options{TailCacheBytes: 1}, quiet)

@@ -22,16 +22,17 @@ type Log struct {
 	opts Options
 	log  *slog.Logger
 	lock io.Closer
+	id   event.LogID
 
 	// commit is held while a group is written, and guards what only its holder
 	// needs. It is taken before mu.
-	commit semaphore
+	commit vfs.Mutex
 	file   vfs.File // the active segment's
 	buf    []byte   // the group as it is written
 	marked bool     // the active segment ends with a mark, or holds nothing
 
 	// retain is held while segments are dropped. It is taken before mu.
-	retain sync.Mutex
+	retain vfs.Mutex
 
 	// head is the active segment. It and its fields change only while commit and
 	// mu are held, so that either is enough to read them.
@@ -49,13 +50,6 @@ type Log struct {
 	counts   counts
 }
 
-// semaphore is a lock that is handed out in the order in which it was asked for.
-// A mutex lets whoever comes last overtake, and an fsync is long to be overtaken.
-type semaphore chan struct{}
-
-func (s semaphore) Lock()   { s <- struct{}{} }
-func (s semaphore) Unlock() { <-s }
-
 // counts since Open.
 type counts struct {
 	groups, syncs, records, dataBytes, storedBytes, errors, dropped int64
@@ -69,7 +63,7 @@ func Open(fsys vfs.FS, dir string, opts Options, log *slog.Logger) (*Log, error)
 	if err != nil {
 		return nil, err
 	}
-	l := &Log{commit: make(semaphore, 1), fs: fsys, dir: dir, opts: opts, log: log}
+	l := &Log{commit: vfs.NewMutex(), retain: vfs.NewMutex(), fs: fsys, dir: dir, opts: opts, log: log}
 	l.tail.limit = opts.TailCacheBytes
 	if l.lock, err = lockFolder(fsys, dir); err != nil {
 		return nil, err
@@ -98,6 +92,9 @@ func lockFolder(fsys vfs.FS, dir string) (io.Closer, error) {
 	}
 	return nil, fmt.Errorf("lock log folder %s: %w", dir, err)
 }
+
+// ID returns the identity of the log.
+func (l *Log) ID() event.LogID { return l.id }
 
 // Start returns the offset of the oldest record held, or of the next one.
 func (l *Log) Start(context.Context) (event.Positions, error) {

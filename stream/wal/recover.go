@@ -8,10 +8,14 @@ import (
 	"github.com/daybook-log/daybook/internal/vfs"
 )
 
-// recover finds the segments, repairs the last, and leaves it open for writing.
+// recover finds the identity and the segments, repairs the last, and leaves it
+// open for writing.
 func (l *Log) recover() error {
 	segments, err := listSegments(l.fs, l.dir)
 	if err != nil {
+		return err
+	}
+	if l.id, err = identify(l.fs, l.dir, len(segments) == 0); err != nil {
 		return err
 	}
 	if len(segments) == 0 {
@@ -69,7 +73,7 @@ func (l *Log) openSealed(seg *segment, nextBase int64) error {
 func withWindow(fsys vfs.FS, path string, chunk int, do func(*window) error) error {
 	f, err := fsys.Open(path)
 	if err != nil {
-		return fmt.Errorf("open log segment: %w", err)
+		return fmt.Errorf("open log file: %w", err)
 	}
 	size, err := f.Size()
 	if err == nil {
@@ -228,8 +232,21 @@ func (l *Log) cutTail(w *window, pos int64, damage *DamageError) error {
 		damage.Reason += fmt.Sprintf("; records written after it follow at byte %d", later.pos)
 		return damage
 	}
-	l.log.Warn("log ends with an unfinished write, which is cut off",
-		"file", damage.File, "at", pos, "bytes", w.size-pos, "reason", damage.Reason)
+	unfinished, err := w.unfinished(pos)
+	if err != nil {
+		return err
+	}
+	if unfinished {
+		l.log.Warn("log ends with an unfinished write, which is cut off",
+			"file", damage.File, "at", pos, "bytes", w.size-pos, "reason", damage.Reason)
+	} else {
+		kept, err := l.keepCut(w, pos)
+		if err != nil {
+			return fmt.Errorf("keep what is to be cut off: %w", err)
+		}
+		l.log.Error("log ends with a write that looks damaged rather than unfinished, and may have been acknowledged; it is cut off and kept",
+			"file", damage.File, "at", pos, "bytes", w.size-pos, "reason", damage.Reason, "kept", kept)
+	}
 	if err := w.f.Truncate(pos); err != nil {
 		return fmt.Errorf("cut log segment %s at byte %d: %w", damage.File, pos, err)
 	}

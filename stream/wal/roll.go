@@ -69,11 +69,12 @@ func (l *Log) mark() error {
 }
 
 // createSegment makes the file of seg durable, header and name. When there is no
-// room for it, nothing is left of it and the log goes on as before.
+// room for it, or no file descriptor, nothing is left of it and the log goes on
+// as before.
 func (l *Log) createSegment(seg *segment) (vfs.File, error) {
 	file, err := l.fs.Create(seg.path)
 	if err != nil {
-		if vfs.IsNoSpace(err) {
+		if vfs.IsNoSpace(err) || vfs.IsNoFiles(err) {
 			return nil, fmt.Errorf("%w: %w", stream.ErrFull, err)
 		}
 		return nil, l.fail(err)
@@ -83,7 +84,15 @@ func (l *Log) createSegment(seg *segment) (vfs.File, error) {
 	if err == nil && n < len(header) {
 		err = io.ErrShortWrite
 	}
-	if vfs.IsNoSpace(err) {
+	noRoom := vfs.IsNoSpace(err)
+	if err == nil {
+		err = l.sync(file)
+	}
+	if err == nil {
+		err = l.fs.SyncDir(l.dir)
+		noRoom = vfs.IsNoFiles(err) // to open the folder: no fsync has failed
+	}
+	if noRoom {
 		// Synced, or the file could come back after a crash, when the segment
 		// before it may have gone on: it is full by a clock that can go back.
 		cleanup := errors.Join(file.Close(), l.fs.Remove(seg.path), l.fs.SyncDir(l.dir))
@@ -91,12 +100,6 @@ func (l *Log) createSegment(seg *segment) (vfs.File, error) {
 			return nil, fmt.Errorf("%w: %w", stream.ErrFull, err)
 		}
 		return nil, l.fail(errors.Join(err, cleanup))
-	}
-	if err == nil {
-		err = l.sync(file)
-	}
-	if err == nil {
-		err = l.fs.SyncDir(l.dir)
 	}
 	if err != nil {
 		return nil, l.fail(errors.Join(fmt.Errorf("begin log segment %s: %w", seg.path, err), file.Close()))
@@ -119,6 +122,7 @@ func (l *Log) Retain() {
 	l.retain.Lock()
 	defer l.retain.Unlock()
 	for seg := l.droppable(); seg != nil; seg = l.droppable() {
+		l.log.Debug("dropping a log segment", "file", seg.path)
 		// One at a time and each synced: a hole can never appear.
 		err := l.fs.Remove(seg.path)
 		if err == nil || errors.Is(err, fs.ErrNotExist) { // removed before, but not synced

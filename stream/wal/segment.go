@@ -74,7 +74,8 @@ func (s *segment) seek(offset int64) int64 {
 	return s.index[i].pos
 }
 
-// DamageError says that a segment holds bytes which the log did not write there.
+// DamageError says that a file of the log holds bytes which the log did not write
+// there.
 type DamageError struct {
 	File   string
 	Offset int64 // byte in File
@@ -82,7 +83,7 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("log segment %s is damaged at byte %d: %s", e.File, e.Offset, e.Reason)
+	return fmt.Sprintf("log file %s is damaged at byte %d: %s", e.File, e.Offset, e.Reason)
 }
 
 // window reads a file forward through a buffer.

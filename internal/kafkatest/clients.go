@@ -1,0 +1,85 @@
+package kafkatest
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// What a client's command may take, on a machine that does much else.
+const clientWithin = 2 * time.Minute
+
+// Kcat returns a command that runs kcat, which is librdkafka.
+func Kcat(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	kcat, err := exec.LookPath("kcat")
+	if err != nil {
+		fail(t, missingError{errors.New("kcat is not installed; on Debian it is in the package kcat")})
+	}
+	return exec.CommandContext(inTime(t), kcat, args...)
+}
+
+// Tool returns a command that runs a tool of Apache Kafka, such as
+// org.apache.kafka.tools.ConsoleProducer.
+func Tool(t testing.TB, class string, args ...string) *exec.Cmd {
+	t.Helper()
+	inst, err := install()
+	fail(t, err)
+	return inst.java(inTime(t), nil, class, args...)
+}
+
+//go:embed kafkajs
+var kafkajs embed.FS
+
+// Kafkajs returns a command that publishes with kafkajs, as kafkajs/publish.js
+// says. What npm installs is kept in the user's cache folder.
+func Kafkajs(t testing.TB, args ...string) *exec.Cmd {
+	t.Helper()
+	dir, err := installKafkajs(t.Context())
+	fail(t, err)
+	return exec.CommandContext(inTime(t), "node", append([]string{filepath.Join(dir, "publish.js")}, args...)...)
+}
+
+func installKafkajs(ctx context.Context) (dir string, err error) {
+	if err := needs(map[string]string{"node": "nodejs", "npm": "npm"}); err != nil {
+		return "", err
+	}
+	program, err := fs.Sub(kafkajs, "kafkajs")
+	if err != nil {
+		return "", err
+	}
+	var recipe []byte
+	for _, name := range []string{"package.json", "package-lock.json", "publish.js"} {
+		text, err := fs.ReadFile(program, name)
+		if err != nil {
+			return "", err
+		}
+		recipe = append(recipe, text...)
+	}
+	fill := func(temp string) error {
+		if err := os.CopyFS(temp, program); err != nil {
+			return err
+		}
+		npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
+		npm.Dir = temp
+		if out, err := npm.CombinedOutput(); err != nil {
+			return missingError{fmt.Errorf("npm cannot fetch kafkajs: %w\n%s", err, out)}
+		}
+		return nil
+	}
+	return keep("kafkajs", recipe, fill, nil)
+}
+
+// inTime returns a context for a client's command.
+func inTime(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), clientWithin)
+	t.Cleanup(cancel)
+	return ctx
+}

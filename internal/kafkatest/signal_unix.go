@@ -1,0 +1,11 @@
+//go:build unix
+
+package kafkatest
+
+import "syscall"
+
+const (
+	sigTerm = syscall.SIGTERM
+	sigStop = syscall.SIGSTOP
+	sigCont = syscall.SIGCONT
+)
