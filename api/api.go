@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +17,7 @@ import (
 
 // Options says what an [API] serves.
 type Options struct {
-	Query  *query.Engine // required
+	Query  *query.Engine // nil: this server answers no searches
 	Logger *slog.Logger  // required; contents of events are never logged
 
 	// Ingest answers POST /v1/events; nil: this server takes no events.
@@ -39,6 +41,10 @@ type Options struct {
 	// that it lets point to 127.0.0.1 (DNS rebinding).
 	LocalOnly bool
 
+	// MaxConnections is how many connections a [Server] has at once, besides a few
+	// for whoever asks how it is; 0: 10000.
+	MaxConnections int
+
 	// StallTimeout is how long a client may take none of what it is sent before
 	// it is given up; 0: 2 min. A slow client is not a stalled one.
 	StallTimeout time.Duration
@@ -46,17 +52,18 @@ type Options struct {
 
 // API is the handler of every endpoint. It is safe for concurrent use.
 type API struct {
-	query     *query.Engine
-	log       *slog.Logger
-	ingest    http.Handler
-	letters   *index.DeadLetters
-	publisher index.Publisher
-	ready     func(context.Context) []Check
-	guard     guard
-	mux       *http.ServeMux
-	routes    []route
-	metrics   *metrics
-	buffers   sync.Pool // of *[]byte
+	query       *query.Engine
+	log         *slog.Logger
+	ingest      http.Handler
+	letters     *index.DeadLetters
+	publisher   index.Publisher
+	ready       func(context.Context) []Check
+	guard       guard
+	mux         *http.ServeMux
+	routes      []route
+	metrics     *metrics
+	connections *connections
+	buffers     sync.Pool // of *[]byte
 
 	closing context.Context // ends when Close is called
 	Close   func()          // ends the tails, so that a server can shut down
@@ -74,15 +81,19 @@ func New(o Options) *API {
 	a.closing, a.Close = context.WithCancel(context.Background())
 	a.buffers.New = func() any { return new([]byte) }
 	a.routes = []route{
-		{"GET /v1/events", a.search},
-		{"GET /v1/events/{event_id}", a.get},
-		{"GET /v1/events/tail", a.tail},
-		{"GET /v1/counts", a.counts},
-		{"GET /v1/export", a.export},
 		{"GET /healthz", a.healthz},
 		{"GET /readyz", a.readyz},
 		{"GET /openapi.yaml", a.openAPI},
 		{"GET /{$}", a.index},
+	}
+	if o.Query != nil {
+		a.routes = append(a.routes,
+			route{"GET /v1/events", a.search},
+			route{"GET /v1/events/{event_id}", a.get},
+			route{"GET /v1/events/tail", a.tail},
+			route{"GET /v1/counts", a.counts},
+			route{"GET /v1/export", a.export})
+		o.Figures = append(slices.Clip(o.Figures), func() []Figure { return queryFigures(o.Query.Stats()) })
 	}
 	if o.Ingest != nil {
 		a.routes = append(a.routes, route{"POST /v1/events", o.Ingest.ServeHTTP})
@@ -94,7 +105,8 @@ func New(o Options) *API {
 			route{"POST /v1/dead-letters/{id}/replay", a.replayDeadLetter},
 			route{"POST /v1/dead-letters/{id}/discard", a.discardDeadLetter})
 	}
-	a.metrics = newMetrics(o.Figures, o.Query)
+	a.connections = newConnections(cmp.Or(o.MaxConnections, 10_000))
+	a.metrics = newMetrics(append(slices.Clip(o.Figures), a.connections.figures))
 	a.routes = append(a.routes, route{"GET /metrics", a.metrics.handler().ServeHTTP})
 	for _, r := range a.routes {
 		a.mux.Handle(r.pattern, a.metrics.instrument(r.pattern, r.handle))
@@ -102,7 +114,7 @@ func New(o Options) *API {
 	if o.StallTimeout == 0 {
 		o.StallTimeout = 2 * time.Minute
 	}
-	a.guard = newGuard(o.LocalOnly, o.StallTimeout, o.Logger)
+	a.guard = newGuard(a.closing, o.LocalOnly, o.StallTimeout, o.Logger)
 	return a
 }
 
@@ -114,6 +126,15 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // dispatch finds the endpoint, or says in a problem that there is none.
 func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
 	handler, pattern := a.mux.Handler(r)
+	if isSpare(r) {
+		w.Header().Set("Connection", "close")
+		if !slices.Contains(probes, pattern) {
+			a.connections.refuse()
+			a.metrics.unrouted(fullProblem.Status)
+			problem.Write(w, fullProblem)
+			return
+		}
+	}
 	if pattern != "" {
 		a.mux.ServeHTTP(w, r) // again, because only this sets the path's values
 		return
@@ -132,6 +153,13 @@ func (a *API) dispatch(w http.ResponseWriter, r *http.Request) {
 	a.metrics.unrouted(p.Status)
 	problem.Write(w, p)
 }
+
+// probes are the routes that a full server answers all the same: whoever watches
+// it must be able to tell a full server from a dead one.
+var probes = []string{"GET /healthz", "GET /readyz", "GET /metrics"}
+
+var fullProblem = problem.Problem{Type: "too-many-connections", Status: http.StatusServiceUnavailable, Title: "Too many connections", RetryAfter: time.Second,
+	Detail: "every connection that this server may have is answering a request (setting api.max_connections); ask again after a second"}
 
 // probe is a response that is thrown away once its status and header are known.
 type probe struct {

@@ -39,7 +39,7 @@ func (a *API) deadLetters(w http.ResponseWriter, r *http.Request) {
 	}
 	letters, next, err := a.letters.List(r.Context(), which, from, limit)
 	if err != nil {
-		a.fail(w, r, err)
+		a.fail(w, r, letterProblem(err))
 		return
 	}
 	page := struct {
@@ -144,7 +144,7 @@ func letterProblem(err error) error {
 			p.Errors = append(p.Errors, problem.Error{Field: f.Field, Value: f.Value, Reason: f.Reason})
 		}
 		return p
-	case errors.Is(err, index.ErrNotTaken):
+	case errors.Is(err, index.ErrNotTaken), errors.Is(err, index.ErrNotRead):
 		return problem.Problem{Type: "unavailable", Status: http.StatusServiceUnavailable, Title: "Not now", RetryAfter: time.Second, Detail: err.Error()}
 	}
 	return err

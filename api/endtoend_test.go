@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,6 +32,13 @@ import (
 // runs.
 func newPipeline(t testing.TB, headRows int) *server {
 	t.Helper()
+	s, _, _ := openPipeline(t, segment.Options{HeadRows: headRows}, query.Options{})
+	return s
+}
+
+// openPipeline is newPipeline that also returns the parts.
+func openPipeline(t testing.TB, so segment.Options, qo query.Options) (*server, *wal.Log, *segment.Store) {
+	t.Helper()
 	dir, log, ctx := t.TempDir(), slog.New(slog.DiscardHandler), t.Context()
 	must := func(err error) {
 		t.Helper()
@@ -38,7 +46,7 @@ func newPipeline(t testing.TB, headRows int) *server {
 			t.Fatal(err)
 		}
 	}
-	stored, err := segment.Open(vfs.OS(), filepath.Join(dir, "store"), segment.Options{HeadRows: headRows}, log)
+	stored, err := segment.Open(vfs.OS(), filepath.Join(dir, "store"), so, log)
 	must(err)
 	stream, err := wal.Open(vfs.OS(), filepath.Join(dir, "stream"), wal.Options{}, log)
 	must(err)
@@ -66,10 +74,11 @@ func newPipeline(t testing.TB, headRows int) *server {
 			}
 		}
 	})
+	qo.Store, qo.Stream = stored, stream
 	return newServer(t, func(o *api.Options) {
-		o.Query = query.New(query.Options{Store: stored, Stream: stream})
+		o.Query = query.New(qo)
 		o.Ingest = ingest.NewHandler(ingest.NewPublisher(ingest.PublisherOptions{Stream: stream, Store: stored, Metrics: new(ingest.Metrics)}), ingest.HTTPOptions{})
-	})
+	}), stream, stored
 }
 
 // publish sends NDJSON and returns the receipts.
@@ -140,7 +149,7 @@ func TestPipeline(t *testing.T) {
 	}
 	data, ids := tail.events(batches * size)
 	for i := range data {
-		if data[i] != fmt.Sprintf(`{"offset":%d}`, i) || ids[i] != fmt.Sprintf("0:%d", i+1) {
+		if data[i] != fmt.Sprintf(`{"offset":%d}`, i) || !strings.HasPrefix(ids[i], fmt.Sprintf("0:%d@", i+1)) {
 			t.Fatalf("event %d of the tail is %s, id %s", i, data[i], ids[i])
 		}
 	}

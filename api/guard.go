@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/daybook-log/daybook/internal/problem"
@@ -23,16 +25,22 @@ const (
 	bodyRate  = 4 << 10 // bytes per second
 )
 
+// stallAtEnd is how long a client may take none of its answer once the server is
+// to stop: one that reads gets the time that there is, one that does not keeps
+// nobody waiting.
+const stallAtEnd = 5 * time.Second
+
 // guard stands before every endpoint.
 type guard struct {
 	localOnly bool
 	stall     time.Duration
+	closing   context.Context // ends when the server is to stop
 	origins   *http.CrossOriginProtection
 	log       *slog.Logger
 }
 
-func newGuard(localOnly bool, stall time.Duration, log *slog.Logger) guard {
-	return guard{localOnly: localOnly, stall: stall, origins: http.NewCrossOriginProtection(), log: log}
+func newGuard(closing context.Context, localOnly bool, stall time.Duration, log *slog.Logger) guard {
+	return guard{closing: closing, localOnly: localOnly, stall: stall, origins: http.NewCrossOriginProtection(), log: log}
 }
 
 func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -46,6 +54,7 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 	resp := &response{ResponseWriter: w, control: http.NewResponseController(w), stall: g.stall}
 	now := time.Now()
 	resp.extend(now)
+	defer context.AfterFunc(g.closing, resp.hurry)()
 	if r.Body != nil && r.Body != http.NoBody {
 		// The deadline is for a body that nobody reads: the server does, before
 		// the next request, and must not wait for it for ever.
@@ -108,11 +117,13 @@ func isLocal(host string) bool {
 // what was answered.
 type response struct {
 	http.ResponseWriter
-	control  *http.ResponseController
-	stall    time.Duration
-	extended time.Time
-	latest   time.Time // no write lasts beyond; zero: no such bound
-	status   int       // 0: nothing was answered yet
+	control *http.ResponseController
+	status  int // 0: nothing was answered yet
+
+	mu       sync.Mutex    // hurry is called while a write may wait
+	stall    time.Duration // guarded by mu
+	extended time.Time     // guarded by mu
+	latest   time.Time     // guarded by mu: no write lasts beyond; zero: no such bound
 }
 
 // Unwrap lets http.ResponseController reach the connection.
@@ -121,6 +132,8 @@ func (r *response) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // extend gives the client its time anew. A deadline that cannot be set belongs to
 // a connection that is gone, which writing will tell.
 func (r *response) extend(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if now.Sub(r.extended) >= r.stall/4 { // not for every write: it costs a system timer
 		r.extended = now
 		deadline := now.Add(r.stall)
@@ -133,7 +146,17 @@ func (r *response) extend(now time.Time) {
 
 // bound lets no write last beyond t. The zero time lifts the bound.
 func (r *response) bound(t time.Time) {
+	r.mu.Lock()
 	r.latest, r.extended = t, time.Time{}
+	r.mu.Unlock()
+	r.extend(time.Now())
+}
+
+// hurry gives the client stallAtEnd from now on, also for a write under way.
+func (r *response) hurry() {
+	r.mu.Lock()
+	r.stall, r.extended = min(r.stall, stallAtEnd), time.Time{}
+	r.mu.Unlock()
 	r.extend(time.Now())
 }
 

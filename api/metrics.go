@@ -35,7 +35,7 @@ type metrics struct {
 // A tail's latency is how long it was open and counts towards the last.
 var latencyBuckets = []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
-func newMetrics(figures []func() []Figure, engine *query.Engine) *metrics {
+func newMetrics(figures []func() []Figure) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "daybook_http_requests_total",
@@ -46,8 +46,7 @@ func newMetrics(figures []func() []Figure, engine *query.Engine) *metrics {
 			Help: "HTTP requests being answered, by route; for the tail, clients connected."}, []string{"route"}),
 	}
 	m.registry.MustRegister(m.requests, m.seconds, m.inFlight,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		figureCollector(func() []Figure { return queryFigures(engine.Stats()) }))
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, read := range figures {
 		m.registry.MustRegister(figureCollector(read))
 	}
@@ -114,13 +113,14 @@ func (read figureCollector) Collect(out chan<- prometheus.Metric) {
 func queryFigures(s query.Stats) []Figure {
 	refused := func(cause string, n int64) Figure {
 		return Figure{Name: "daybook_query_refused_total", Counter: true, Value: float64(n), Labels: map[string]string{"cause": cause},
-			Help: "Queries that were not answered, by cause: no slot was free, the index was behind, or the time limit."}
+			Help: "Queries that were not answered, by cause: no slot was free, all tails were taken, the index was behind, or the time limit."}
 	}
 	return []Figure{
 		{Name: "daybook_query_running", Help: "Searches, counts and gets that run.", Value: float64(s.Queries)},
 		{Name: "daybook_query_exports_running", Help: "Exports that run.", Value: float64(s.Exports)},
 		{Name: "daybook_query_tails", Help: "Live tails that are open.", Value: float64(s.Tails)},
 		refused("busy", s.Busy),
+		refused("tails", s.TailsRefused),
 		refused("behind", s.Behind),
 		refused("timeout", s.Timeouts),
 	}
@@ -140,6 +140,7 @@ func StoreFigures(read func() store.Stats) func() []Figure {
 			{Name: "daybook_store_bytes", Help: "Bytes of segments on disk.", Value: float64(s.Bytes)},
 			{Name: "daybook_store_segments", Help: "Segment files.", Value: float64(s.Segments)},
 			{Name: "daybook_store_memory_bytes", Help: "Memory held by head and caches, estimated.", Value: float64(s.MemoryBytes)},
+			{Name: "daybook_store_expired_events_total", Help: "Events that retention dropped since the start.", Counter: true, Value: float64(s.Expired)},
 			{Name: "daybook_store_compactions_total", Help: "Compactions since the start.", Counter: true, Value: float64(s.Compactions)},
 			{Name: "daybook_store_freeze_errors_total", Help: "Failed attempts to freeze the head since the start.", Counter: true, Value: float64(s.FreezeErrors)},
 			{Name: "daybook_store_damaged_segments", Help: "Segments that could not be read and were set aside.", Value: float64(len(s.Damaged))},

@@ -50,18 +50,29 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 func (a *API) problemOf(r *http.Request, err error) problem.Problem {
 	var p problem.Problem
 	var faults query.ParamErrors
+	var gone *query.GoneError
 	var behind *query.BehindError
 	switch {
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &faults):
 		return paramProblem(faults)
+	case errors.As(err, &gone): // any status but 200 makes a browser's EventSource give up
+		return problem.Problem{Type: "not-in-this-log", Status: http.StatusGone, Title: "Not in this log", Detail: gone.Error(),
+			Errors: []problem.Error{{Field: gone.Param, Value: gone.Value, Reason: gone.Reason}}}
 	case errors.As(err, &behind):
 		return problem.Problem{Type: "behind", Status: http.StatusServiceUnavailable, Title: "Index is behind", RetryAfter: time.Second,
 			Detail: behind.Error() + "; ask again, or add wait=0s to take what is there"}
+	case errors.Is(err, query.ErrStream):
+		a.log.Warn("a query could not ask the stream where it ends", "path", r.URL.Path, "error", err)
+		return problem.Problem{Type: "stream-unavailable", Status: http.StatusServiceUnavailable, Title: "Stream is unavailable", RetryAfter: time.Second,
+			Detail: "the stream cannot be asked for its newest events; ask again, or add wait=0s to take what is there"}
 	case errors.Is(err, query.ErrBusy):
 		return problem.Problem{Type: "busy", Status: http.StatusServiceUnavailable, Title: "Too many queries", RetryAfter: time.Second,
 			Detail: "as many queries as may run at once are running (setting query.concurrency); ask again after a second"}
+	case errors.Is(err, query.ErrTails):
+		return problem.Problem{Type: "too-many-tails", Status: http.StatusServiceUnavailable, Title: "Too many tails", RetryAfter: 5 * time.Second,
+			Detail: "as many tails as may be open are open (setting query.max_tails); connect again after a few seconds"}
 	case errors.Is(err, query.ErrTimeout):
 		return problem.Problem{Type: "query-timeout", Status: http.StatusUnprocessableEntity, Title: "Query took too long",
 			Detail: "the query took longer than it may (setting query.timeout); narrow it with from and to or by a field, or export, which has no time limit"}
@@ -159,6 +170,9 @@ const missingHeader = "Daybook-Missing-Events"
 // admitMissing says so in the header when events are missing from the store: an
 // answer without them must not look complete.
 func (a *API) admitMissing(w http.ResponseWriter) {
+	if a.query == nil {
+		return
+	}
 	if n := a.query.Missing(); n > 0 {
 		w.Header().Set(missingHeader, strconv.FormatInt(n, 10))
 	}

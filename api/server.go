@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 )
 
@@ -27,7 +26,6 @@ type Server struct {
 	api      *API
 	listener net.Listener
 	http     *http.Server
-	silent   sync.Map // of net.Conn: connected, and nothing was asked yet
 }
 
 // Open listens on addr, such as 127.0.0.1:7575, and serves nothing yet:
@@ -45,26 +43,18 @@ func Open(ctx context.Context, addr string, a *API) (*Server, error) {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // clients that misbehave: nothing to do about
-		ConnState:         s.track,
+		ConnContext:       a.connections.admit,
+		ConnState:         a.connections.track,
 	}
 	return s, nil
-}
-
-// track keeps the connections on which nothing was asked yet. Browsers open such
-// in advance, and a shutdown would wait for each of them.
-func (s *Server) track(c net.Conn, state http.ConnState) {
-	if state == http.StateNew {
-		s.silent.Store(c, nil)
-		return
-	}
-	s.silent.Delete(c)
 }
 
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Run serves until ctx ends, then ends the tails and lets other requests finish,
-// for grace at most. What has not finished then is broken off, and shows it.
+// for grace at most. What has not finished then is broken off, and shows it, and
+// so is, sooner, an answer whose client takes nothing of it.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(s.listener) }()
@@ -75,10 +65,7 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.api.Close()
-	s.silent.Range(func(c, _ any) bool {
-		c.(net.Conn).Close() // nothing was asked on it and nothing is lost
-		return true
-	})
+	s.api.connections.closeWaiting()
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	err := s.http.Shutdown(ending)

@@ -49,11 +49,11 @@ func (a *API) tail(w http.ResponseWriter, r *http.Request) {
 
 // sseSink writes a tail as server-sent events:
 //
-//	id: 0:124
+//	id: 0:124@6c1f0e5b2d9a4873
 //	event: event
 //	data: {"event_id":…}
 //
-// An id is the position after its event. A heartbeat is a comment with an id
+// An id is the position after its event, in this log. A heartbeat is a comment with an id
 // and no data: nothing is dispatched, but a client that connects again does not
 // make the server go once more over what did not match.
 type sseSink struct {
@@ -78,7 +78,7 @@ func (s *sseSink) begin() {
 // Add implements query.TailSink.
 func (s *sseSink) Add(e *event.Event, after event.Positions) (full bool) {
 	s.buf = append(s.buf, "id: "...)
-	s.buf = query.AppendPositions(s.buf, after)
+	s.buf = query.AppendTailID(s.buf, s.a.query.Log(), after)
 	s.buf = append(s.buf, "\nevent: event\ndata: "...)
 	s.buf = event.AppendJSON(s.buf, e, s.fields)
 	s.buf = append(s.buf, "\n\n"...)
@@ -93,7 +93,7 @@ func (s *sseSink) Flush(at event.Positions) error {
 	}
 	if len(s.buf) <= len(reconnect) { // no event is that short
 		s.buf = append(s.buf, ": heartbeat\nid: "...)
-		s.buf = query.AppendPositions(s.buf, at)
+		s.buf = query.AppendTailID(s.buf, s.a.query.Log(), at)
 		s.buf = append(s.buf, "\n\n"...)
 	}
 	if _, s.err = s.w.Write(s.buf); s.err == nil {

@@ -76,12 +76,12 @@ func TestTail(t *testing.T) {
 	s := newServer(t)
 	s.mem.Publish(run(0, 5)...)
 	tail := s.tail("/v1/events/tail?fields=offset&user_id=user-0")
-	if tail.next() != "" || tail.id != "0:5" {
+	if tail.next() != "" || tail.id != "0:5@da7b000000000000" {
 		t.Errorf("begins with id %s", tail.id)
 	}
 	s.mem.Publish(run(5, 10)...)
 	data, ids := tail.events(2)
-	if !slices.Equal(data, []string{`{"offset":6}`, `{"offset":9}`}) || !slices.Equal(ids, []string{"0:7", "0:10"}) {
+	if !slices.Equal(data, []string{`{"offset":6}`, `{"offset":9}`}) || !slices.Equal(ids, []string{"0:7@da7b000000000000", "0:10@da7b000000000000"}) {
 		t.Errorf("got %v with ids %v", data, ids)
 	}
 }
@@ -119,7 +119,7 @@ func TestTailSlowReader(t *testing.T) {
 		t.Errorf("the fast reader got %d", len(data))
 	}
 	data, ids := slow.events(n)
-	if len(data) != n || ids[n-1] != "0:30000" {
+	if len(data) != n || ids[n-1] != "0:30000@da7b000000000000" {
 		t.Errorf("the slow reader got %d, the last %s", len(data), ids[n-1])
 	}
 }
@@ -132,7 +132,7 @@ func TestTailHeartbeatOverHTTP(t *testing.T) {
 	tail := beating.tail("/v1/events/tail?user_id=nobody")
 	tail.next()
 	s.mem.Publish(run(0, 5)...)
-	for tail.id != "0:5" { // the position moves on past what does not match
+	for tail.id != "0:5@da7b000000000000" { // the position moves on past what does not match
 		if data := tail.next(); data != "" {
 			t.Fatalf("got %s", data)
 		}
@@ -143,6 +143,19 @@ func TestTailHead(t *testing.T) {
 	resp := newServer(t).do("HEAD", "/v1/events/tail")
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
 		t.Errorf("%d %s", resp.StatusCode, resp.Header.Get("Content-Type"))
+	}
+}
+
+// Beyond as many tails as may be open, a client is told to come back.
+func TestTooManyTails(t *testing.T) {
+	s := newServer(t)
+	few := newServer(t, func(o *api.Options) {
+		o.Query = query.New(query.Options{Store: s.mem, Stream: s.mem, MaxTails: 1})
+	})
+	few.tail("/v1/events/tail").next()
+	resp := few.do("GET", "/v1/events/tail")
+	if body := read(t, resp); resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") != "5" || !strings.Contains(body, "query.max_tails") {
+		t.Errorf("%s %v %s", resp.Status, resp.Header, body)
 	}
 }
 
