@@ -34,7 +34,20 @@ func startChild(ctx context.Context, data string, stderr io.Writer, args ...stri
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(exe, append([]string{"serve", "--listen", addr, "--data", data, "--log-level", "warn"}, args...)...)
+	c, err := launch(exec.Command(exe, append([]string{"serve", "--listen", addr, "--data", data, "--log-level", "warn"}, args...)...), addr, stderr)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ready(ctx); err != nil {
+		c.cmd.Process.Kill()
+		return nil, err
+	}
+	return c, nil
+}
+
+// launch starts cmd, a server that listens on addr, without waiting for it. What
+// it prints goes to stderr, a line per Write.
+func launch(cmd *exec.Cmd, addr string, stderr io.Writer) (*child, error) {
 	for _, kv := range os.Environ() {
 		if !strings.HasPrefix(kv, "DAYBOOK_") {
 			cmd.Env = append(cmd.Env, kv)
@@ -55,10 +68,6 @@ func startChild(ctx context.Context, data string, stderr io.Writer, args ...stri
 		}
 		c.done <- cmd.Wait()
 	}()
-	if err := c.ready(ctx); err != nil {
-		cmd.Process.Kill()
-		return nil, err
-	}
 	return c, nil
 }
 

@@ -109,11 +109,16 @@ func (c *cli) showLetterCommand() *cobra.Command {
 			var body struct {
 				Record string `json:"record"`
 				Base64 []byte `json:"record_base64"`
+				Length int    `json:"record_bytes"`
 			}
 			if err := json.Unmarshal(d, &body); err != nil {
 				return err
 			}
-			_, err = c.stdout.Write(append([]byte(body.Record), body.Base64...)) // one of the two
+			kept := append([]byte(body.Record), body.Base64...) // one of the two
+			if body.Length > 0 {
+				fmt.Fprintf(c.stderr, "daybook: the record has %d bytes, of which the first %d are kept\n", body.Length, len(kept))
+			}
+			_, err = c.stdout.Write(kept)
 			return err
 		},
 	}

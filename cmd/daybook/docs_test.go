@@ -83,7 +83,7 @@ func knownNames(t *testing.T, root string) *names {
 var (
 	codeSpan    = regexp.MustCompile("`([^`\n]+)`")
 	codeBlock   = regexp.MustCompile("(?ms)^```[a-z]*\n(.*?)^```")
-	commandLine = regexp.MustCompile(`(?:^|[|;&(]\s*|\$ )(?:\./|go run \./cmd/)?daybook +([a-z]+)([^|;&\n#]*)`)
+	commandLine = regexp.MustCompile(`(?:^|[|;&(]\s*|\$ )(?:\./|go run \./cmd/)?daybook +([a-z]+(?:-[a-z]+)*)([^|;&\n#]*)`)
 	flagName    = regexp.MustCompile(`(?:^|[\s(\[])--([a-z][a-z-]+)`)
 	envName     = regexp.MustCompile(`\bDAYBOOK_[A-Z_]+\b`)
 	makeTarget  = regexp.MustCompile(`^(?:\$ )?make ([a-z]+)`)
@@ -123,14 +123,18 @@ func (n *names) check(root, text string) (problems []string) {
 			bad("make target " + m[1])
 		}
 		for _, m := range commandLine.FindAllStringSubmatch(line, -1) {
-			flags, ok := n.flags[m[1]]
+			name := m[1]
+			if words := strings.Fields(m[2]); len(words) > 0 && n.flags[name+" "+words[0]] != nil {
+				name += " " + words[0]
+			}
+			flags, ok := n.flags[name]
 			if !ok {
-				bad("command daybook " + m[1])
+				bad("command daybook " + name)
 				continue
 			}
 			for _, f := range flagName.FindAllStringSubmatch(m[2], -1) {
 				if !slices.Contains(flags, f[1]) {
-					bad("flag --" + f[1] + " of daybook " + m[1])
+					bad("flag --" + f[1] + " of daybook " + name)
 				}
 			}
 		}

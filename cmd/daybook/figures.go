@@ -4,12 +4,21 @@ import (
 	"context"
 
 	"github.com/daybook-log/daybook/api"
+	"github.com/daybook-log/daybook/stream/kafka"
+	"github.com/daybook-log/daybook/stream/wal"
 )
 
 // figures returns what /metrics reads from each stage. Names follow the stages;
 // docs/operations.md lists them.
 func (srv *server) figures() []func() []api.Figure {
-	return []func() []api.Figure{srv.ingestFigures, srv.streamFigures, srv.indexFigures, api.StoreFigures(srv.store.Stats)}
+	figures := []func() []api.Figure{srv.ingestFigures, srv.streamFigures}
+	if srv.index != nil {
+		figures = append(figures, srv.indexFigures, api.StoreFigures(srv.store.Stats))
+	}
+	if srv.settings.Kafka.Listen != "" {
+		figures = append(figures, srv.listenerFigures)
+	}
+	return figures
 }
 
 func gauge(name, help string, v int64) api.Figure {
@@ -53,8 +62,54 @@ func (srv *server) ingestFigures() []api.Figure {
 	}
 }
 
-func (srv *server) streamFigures() []api.Figure {
-	s := srv.stream.Stats()
+// topicFigures are those of a stream in Kafka.
+func topicFigures(s kafka.Stats) []api.Figure {
+	return []api.Figure{
+		gauge("stream_partitions", "Partitions of the topic.", int64(s.Partitions)),
+		gauge("stream_leaderless_partitions", "Partitions that nobody leads at the moment.", int64(s.Leaderless)),
+		gauge("stream_waiting_bytes", "Bytes of appends that are not durable yet.", s.WaitingBytes),
+		counter("stream_records_total", "Records made durable.", s.Records),
+		counter("stream_record_bytes_total", "Bytes of these records.", s.DataBytes),
+		counter("stream_errors_total", "Records that the cluster did not acknowledge.", s.Failed),
+		counter("stream_requests_total", "Produce requests sent.", s.Requests),
+		counter("stream_retries_total", "Of these, requests that got no answer and were sent again.", s.FailedRequests),
+		counter("stream_leader_moves_total", "Changes of a partition's leader that were seen.", s.LeaderMoves),
+	}
+}
+
+// listenerFigures are those of the Kafka listener.
+func (srv *server) listenerFigures() []api.Figure {
+	m := srv.listened
+	batches := func(outcome string, n int64) api.Figure {
+		return labelled(counter("kafka_batches_total", "Record batches received, by what became of them.", n), "outcome", outcome)
+	}
+	produce := func(acks string, n int64) api.Figure {
+		return labelled(counter("kafka_produce_requests_total", "Produce requests, by whether the producer waits for the answer.", n), "acks", acks)
+	}
+	return []api.Figure{
+		gauge("kafka_connections", "Connections of Kafka clients.", m.Open.Load()),
+		counter("kafka_connections_total", "Connections accepted.", m.Connections.Load()),
+		counter("kafka_connections_rejected_total", "Connections closed at once, because too many were open.", m.Rejected.Load()),
+		counter("kafka_connections_broken_total", "Connections closed for what was sent, or not sent in time.", m.Broken.Load()),
+		counter("kafka_logins_failed_total", "Logins refused.", m.LoginsFailed.Load()),
+		counter("kafka_requests_total", "Requests of any kind.", m.Requests.Load()),
+		produce("all", m.Produce.Load()),
+		produce("0", m.ProduceAcks0.Load()),
+		counter("kafka_request_bytes_total", "Bytes of requests as sent.", m.RequestBytes.Load()),
+		counter("kafka_unpacked_bytes_total", "Bytes of record batches, decompressed.", m.UnpackedBytes.Load()),
+		gauge("kafka_bytes_in_flight", "Bytes of record batches and their events held now.", m.BytesInFlight.Load()),
+		batches("appended", m.Batches.Load()),
+		batches("repeated", m.BatchesRepeat.Load()),
+		batches("refused", m.BatchesRefused.Load()),
+		batches("failed", m.BatchesFailed.Load()),
+		batches("out_of_sequence", m.BatchesOutside.Load()),
+		counter("kafka_withdrawn_total", "Good events not appended, because another of their batch was refused.", m.Withdrawn.Load()),
+		counter("kafka_unacknowledged_total", "Events appended that came with acks=0.", m.EventsAcks0.Load()),
+	}
+}
+
+// logFigures are those of the embedded stream.
+func logFigures(s wal.Stats) []api.Figure {
 	return []api.Figure{
 		gauge("stream_start_offset", "Offset of the oldest record held.", s.Start),
 		gauge("stream_end_offset", "Offset after the newest durable record.", s.End),

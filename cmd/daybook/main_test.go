@@ -19,7 +19,9 @@ func TestMain(m *testing.M) {
 	}
 	os.Setenv(asDaybook, "1")
 	os.Setenv("GORACE", "atexit_sleep_ms=10") // else every child takes a second to end
-	os.Exit(m.Run())
+	code := m.Run()
+	single.Stop()
+	os.Exit(code)
 }
 
 // command runs one command line in this process, for a minute at most: one that

@@ -140,7 +140,7 @@ refused, 4 no such event, 130 interrupted.`,
 		c.sendCommand(), c.importCommand(),
 		c.queryCommand(), c.tailCommand(), c.countCommand(), c.exportCommand(), c.getCommand(),
 		c.deadLettersCommand(),
-		c.benchCommand(), c.versionCommand(),
+		c.checkCommand(), c.benchCommand(), c.versionCommand(),
 	)
 	return root
 }

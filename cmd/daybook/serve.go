@@ -40,7 +40,7 @@ behind the flag), or in a YAML file named by --config; the first of these wins.`
 				return err
 			}
 			if level := logLevel(s.LogLevel); level <= slog.LevelInfo {
-				fmt.Fprintf(c.stderr, "daybook: serving on %s, data in %s; loopback only, since no keys are defined\n", srv.URL(), s.Data)
+				fmt.Fprintln(c.stderr, "daybook: "+srv.Describe())
 			}
 			return srv.Run(cmd.Context())
 		},

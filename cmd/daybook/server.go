@@ -9,43 +9,51 @@ import (
 	"net"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/daybook-log/daybook/api"
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/index"
 	"github.com/daybook-log/daybook/ingest"
+	listener "github.com/daybook-log/daybook/ingest/kafka"
 	"github.com/daybook-log/daybook/internal/settings"
 	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/store/segment"
-	"github.com/daybook-log/daybook/stream"
-	"github.com/daybook-log/daybook/stream/wal"
 )
 
 // server is every component of one process, wired:
 //
-//	  HTTP                                        HTTP
+//	  HTTP, Kafka                                 HTTP
 //	   │                                            ▲
-//	ingest ──────append──────► wal ──read──► index  │ query
+//	ingest ─────append─────► stream ──read──► index │ query
 //	   │                        │              │    │   │
 //	   └──known?──► store ◄─────┼────append────┘    │   │
 //	                  ▲         └──────end──────────┼───┤
 //	                  └────────────scan, count──────┴───┘
 //
-// They are opened against the data's direction and closed with it.
+// They are opened against the data's direction and closed with it. A server that
+// has not all roles leaves out what it does not need: nil below.
 type server struct {
-	log     *slog.Logger
+	log      *slog.Logger
+	settings *settings.Settings
+
 	lock    io.Closer // of the data folder
 	store   *segment.Store
-	stream  *wal.Log
-	dead    *wal.Log // the dead-letter stream
+	stream  durable
+	topic   string  // of the stream; "": it is embedded
+	dead    durable // the dead-letter stream
 	letters *index.DeadLetters
 	index   *index.Indexer
-	ingest  *ingest.Metrics
 	http    *api.Server
+	kafka   *listener.Server
 
-	replay event.Positions // the stream's end when it was opened
+	ingest        *ingest.Metrics
+	listened      *listener.Metrics // of kafka
+	streamFigures func() []api.Figure
+	retain        func()          // drops what of the stream is too old; nil: somebody else does
+	replay        event.Positions // the stream's end when it was opened
 }
 
 // Folders and files of a data folder.
@@ -64,37 +72,58 @@ const catchUp = 10 * time.Second
 
 // openServer opens every component and starts nothing.
 func openServer(s *settings.Settings, stderr io.Writer) (_ *server, err error) {
-	if err := loopbackOnly(s.Listen); err != nil {
-		return nil, &exitCode{exitUsage, err}
+	for _, addr := range []string{s.Listen, s.Kafka.Listen} {
+		if err := loopbackOnly(addr); err != nil && addr != "" {
+			return nil, &exitCode{exitUsage, err}
+		}
 	}
 	if s.MemoryLimit > 0 {
 		debug.SetMemoryLimit(int64(s.MemoryLimit))
 	}
-	srv := &server{log: newLogger(s, stderr), ingest: new(ingest.Metrics)}
+	srv := &server{log: newLogger(s, stderr), settings: s, ingest: new(ingest.Metrics), listened: new(listener.Metrics)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, srv.Close())
 		}
 	}()
 	fsys := vfs.OS()
-	if err := fsys.MkdirAll(s.Data); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
-	}
-	if srv.lock, err = fsys.Lock(filepath.Join(s.Data, lockFile)); err != nil {
-		if errors.Is(err, vfs.ErrLocked) {
-			return nil, fmt.Errorf("data folder %s is in use by another daybook; stop that one, or name another folder with --data", s.Data)
+	if s.Has(settings.RoleIndex) || s.Stream == settings.Embedded {
+		if err := srv.lockData(fsys); err != nil {
+			return nil, err
 		}
-		return nil, fmt.Errorf("data folder: %w", err)
 	}
-	if err := srv.openData(fsys, s); err != nil {
+	if s.Has(settings.RoleIndex) {
+		if err := srv.openStore(fsys); err != nil {
+			return nil, err
+		}
+	}
+	if err := srv.openStreams(fsys, s); err != nil {
 		return nil, err
 	}
-	return srv, srv.openAPI(s)
+	if s.Has(settings.RoleIndex) {
+		if err := srv.openIndex(); err != nil {
+			return nil, err
+		}
+	}
+	return srv, srv.openDoors()
 }
 
-// openData opens what is on disk: store, stream, dead letters, and the index
-// between them.
-func (srv *server) openData(fsys vfs.FS, s *settings.Settings) (err error) {
+// lockData makes the data folder, if need be, and keeps others out of it.
+func (srv *server) lockData(fsys vfs.FS) (err error) {
+	data := srv.settings.Data
+	if err := fsys.MkdirAll(data); err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	if srv.lock, err = fsys.Lock(filepath.Join(data, lockFile)); errors.Is(err, vfs.ErrLocked) {
+		return fmt.Errorf("data folder %s is in use by another daybook; stop that one, or name another folder with --data", data)
+	} else if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	return nil
+}
+
+func (srv *server) openStore(fsys vfs.FS) (err error) {
+	s := srv.settings
 	srv.store, err = segment.Open(fsys, filepath.Join(s.Data, storeDir), segment.Options{
 		HeadRows: s.StoreHeadRows, HeadAge: time.Duration(s.StoreHeadAge), CacheBytes: int64(s.StoreCacheBytes),
 		RetainAge: time.Duration(s.StoreRetainAge), RetainBytes: int64(s.StoreRetainBytes), QueryMemory: int64(s.QueryMemory),
@@ -102,16 +131,11 @@ func (srv *server) openData(fsys vfs.FS, s *settings.Settings) (err error) {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	srv.stream, err = wal.Open(fsys, filepath.Join(s.Data, streamDir), wal.Options{
-		SegmentBytes: int64(s.StreamSegmentBytes), RetainAge: time.Duration(s.StreamRetainAge), RetainBytes: int64(s.StreamRetainBytes),
-	}, srv.log.With("stage", "stream"))
-	if err != nil {
-		return fmt.Errorf("stream: %w", err)
-	}
-	srv.dead, err = wal.Open(fsys, filepath.Join(s.Data, deadDir), wal.Options{SegmentBytes: 8 << 20}, srv.log.With("stage", "dead-letters"))
-	if err != nil {
-		return fmt.Errorf("dead letters: %w", err)
-	}
+	return nil
+}
+
+// openIndex opens the dead letters, and the index between stream and store.
+func (srv *server) openIndex() (err error) {
 	ctx := context.Background()
 	if srv.letters, err = index.OpenDeadLetters(ctx, srv.dead); err != nil {
 		return fmt.Errorf("dead letters: %w", err)
@@ -120,8 +144,8 @@ func (srv *server) openData(fsys vfs.FS, s *settings.Settings) (err error) {
 		return fmt.Errorf("stream: %w", err)
 	}
 	srv.index, err = index.New(ctx, index.Options{
-		Stream: srv.stream, Store: srv.store, Restorer: srv.store, DeadLetters: srv.letters,
-		Window: time.Duration(s.IndexDedupeWindow), Logger: srv.log.With("stage", "index"),
+		Stream: srv.stream, Store: srv.store, Restorer: srv.store, DeadLetters: srv.letters, Topic: srv.topic,
+		Window: time.Duration(srv.settings.IndexDedupeWindow), Logger: srv.log.With("stage", "index"),
 	})
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
@@ -129,25 +153,76 @@ func (srv *server) openData(fsys vfs.FS, s *settings.Settings) (err error) {
 	return nil
 }
 
-// openAPI makes the two ends that people and programs see: publishing and
-// querying, over one listener.
-func (srv *server) openAPI(s *settings.Settings) (err error) {
-	publisher := ingest.NewPublisher(ingest.PublisherOptions{
-		Stream: srv.stream, Store: srv.store, Window: time.Duration(s.IndexDedupeWindow), Metrics: srv.ingest,
-	})
-	handler := ingest.NewHandler(publisher, ingest.HTTPOptions{
-		MaxBody: int64(s.IngestMaxBody), MaxDecoded: int64(s.IngestMaxUnpacked), MaxEvents: s.IngestMaxEvents,
-		MaxInFlight: int64(s.IngestMaxInFlight), Logger: srv.log.With("stage", "ingest"),
-	})
-	engine := query.New(query.Options{
-		Store: srv.store, Stream: srv.stream, Timeout: time.Duration(s.QueryTimeout), Concurrency: s.QueryConcurrency,
-	})
-	srv.http, err = api.Open(context.Background(), s.Listen, api.New(api.Options{
-		Query: engine, Logger: srv.log.With("stage", "api"), Ingest: handler, LocalOnly: true,
+// openDoors makes the ends that people and programs see: publishing and querying.
+func (srv *server) openDoors() (err error) {
+	s := srv.settings
+	publisher := srv.publisher()
+	o := api.Options{
+		Logger: srv.log.With("stage", "api"), LocalOnly: true,
 		DeadLetters: srv.letters, Publisher: replayer{publisher},
-		Ready: srv.checks, Figures: srv.figures(),
-	}))
+		Ready: srv.checks, Figures: srv.figures(), MaxConnections: srv.maxConnections(s.APIMaxConnections),
+	}
+	if s.Has(settings.RoleIngest) {
+		o.Ingest = ingest.NewHandler(publisher, ingest.HTTPOptions{
+			MaxBody: int64(s.IngestMaxBody), MaxDecoded: int64(s.IngestMaxUnpacked), MaxEvents: s.IngestMaxEvents,
+			MaxInFlight: int64(s.IngestMaxInFlight), Logger: srv.log.With("stage", "ingest"),
+		})
+	}
+	if s.Has(settings.RoleQuery) {
+		o.Query = query.New(query.Options{
+			Store: srv.store, Stream: srv.stream, Timeout: time.Duration(s.QueryTimeout), Concurrency: s.QueryConcurrency,
+			MaxTails: s.QueryMaxTails,
+		})
+	}
+	if srv.http, err = api.Open(context.Background(), s.Listen, api.New(o)); err != nil {
+		return err
+	}
+	if s.Kafka.Listen == "" {
+		return nil
+	}
+	srv.kafka, err = listener.Open(context.Background(), listener.Options{
+		Publisher: publisher, Listen: s.Kafka.Listen, Advertised: s.Kafka.Advertise, Topics: []string{s.Kafka.Topic},
+		ClusterID: srv.stream.ID().String(), MaxInFlight: int64(s.IngestMaxInFlight),
+		Logger: srv.log.With("stage", "ingest"), Metrics: srv.listened,
+	})
 	return err
+}
+
+// publisher returns the road into the stream.
+func (srv *server) publisher() *ingest.Publisher {
+	o := ingest.PublisherOptions{
+		Stream: srv.stream, Store: noStore{}, Window: time.Duration(srv.settings.IndexDedupeWindow), Metrics: srv.ingest,
+		Keyed: srv.settings.Stream != settings.Embedded,
+	}
+	if srv.store != nil {
+		o.Store = srv.store
+	}
+	return ingest.NewPublisher(o)
+}
+
+// noStore is what a server without a store knows of events that were published
+// before: nothing. The index finds the copies.
+type noStore struct{}
+
+func (noStore) Visible() event.Positions { return nil }
+
+func (noStore) Known(_ context.Context, _ []event.ID, _ int64, _ []event.Position) error {
+	return errNoStore
+}
+
+var errNoStore = errors.New("this server has no store")
+
+// maxConnections returns how many connections to have: as many as were asked for,
+// and at most three quarters of the file descriptors, because stream and store
+// need some and fail without.
+func (srv *server) maxConnections(asked int) int {
+	n, known := descriptors()
+	if most := max(1, n/4*3); known && asked > most {
+		srv.log.Warn("fewer connections than api.max_connections says, because there are too few file descriptors; raise the limit (ulimit -n, LimitNOFILE)",
+			"connections", most, "asked", asked, "descriptors", n)
+		return most
+	}
+	return asked
 }
 
 // replayer publishes what is replayed from the dead letters on the road that
@@ -169,31 +244,65 @@ func (r replayer) Publish(ctx context.Context, e *event.Event) (event.Position, 
 // URL returns where the server answers.
 func (srv *server) URL() string { return "http://" + srv.http.Addr().String() }
 
+// Describe says in a line where and on what the server serves.
+func (srv *server) Describe() string {
+	s := srv.settings
+	line := "serving on " + srv.URL()
+	if srv.kafka != nil {
+		line += ", Kafka producers on " + srv.kafka.Addr().String()
+	}
+	if srv.store != nil {
+		line += ", data in " + s.Data
+	}
+	if s.Stream != settings.Embedded {
+		line += ", stream " + s.Stream
+	}
+	if !s.Has(settings.RoleQuery) || !s.Has(settings.RoleIngest) {
+		line += ", role " + strings.Join(s.Role, ",")
+	}
+	return line + "; loopback only, since no keys are defined"
+}
+
 // Run serves until ctx ends, then stops in the data's direction: no more events
 // are taken, those taken are indexed, and the store finishes what it writes.
 func (srv *server) Run(ctx context.Context) error {
-	err := runAll(ctx, []part{
-		{"api", srv.serveHTTP},
-		{"index", srv.runIndex},
-		{"retention", srv.retain},
-		{"store", srv.runStore},
-	})
-	return errors.Join(err, srv.Close())
+	parts := []part{{"api", srv.whenReady(srv.http.Run)}}
+	if srv.kafka != nil {
+		parts = append(parts, part{"kafka", srv.whenReady(srv.kafka.Run)})
+	}
+	if srv.index != nil {
+		parts = append(parts, part{"index", srv.runIndex}, part{"store", srv.runStore})
+	}
+	if srv.retain != nil {
+		parts = append(parts, part{"retention", srv.runRetention})
+	}
+	return errors.Join(runAll(ctx, parts), srv.Close())
 }
 
-// serveHTTP takes requests once the index has caught up.
-func (srv *server) serveHTTP(ctx context.Context) error {
+// whenReady takes requests once the index has caught up.
+func (srv *server) whenReady(run func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if srv.store != nil {
+			srv.awaitReplay(ctx)
+		}
+		return run(ctx)
+	}
+}
+
+func (srv *server) awaitReplay(ctx context.Context) {
 	wait, cancel := context.WithTimeout(ctx, catchUp)
 	defer cancel()
-	if err := srv.store.Wait(wait, srv.replay); err != nil && ctx.Err() == nil {
+	began := time.Now()
+	if err := srv.store.Wait(wait, srv.replay); err == nil {
+		srv.log.Debug("the index has caught up with the stream", "took", time.Since(began))
+	} else if ctx.Err() == nil {
 		srv.log.Warn("serving before the index has caught up with the stream", "err", err)
 	}
-	return srv.http.Run(ctx)
 }
 
-// retain lets the stream drop what has become too old while nothing is
+// runRetention lets the stream drop what has become too old while nothing is
 // published.
-func (srv *server) retain(ctx context.Context) error {
+func (srv *server) runRetention(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute)
 	defer tick.Stop()
 	for {
@@ -201,7 +310,7 @@ func (srv *server) retain(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			srv.stream.Retain()
+			srv.retain()
 		}
 	}
 }
@@ -255,13 +364,10 @@ func (srv *server) Close() error {
 	if srv.http != nil {
 		errs = append(errs, srv.http.Close())
 	}
-	for _, l := range []*wal.Log{srv.stream, srv.dead} {
-		if l != nil {
-			if err := l.Close(); !errors.Is(err, stream.ErrClosed) {
-				errs = append(errs, err)
-			}
-		}
+	if srv.kafka != nil {
+		errs = append(errs, srv.kafka.Close())
 	}
+	errs = append(errs, srv.closeStreams())
 	if srv.store != nil {
 		errs = append(errs, srv.store.Close())
 	}
@@ -293,6 +399,10 @@ func (srv *server) checks(ctx context.Context) []api.Check {
 		}
 		return api.Check{Name: name, OK: true, Detail: detail}
 	}
+	checks := []api.Check{check("stream", srv.stream.Failed(), "durable")}
+	if srv.index == nil {
+		return checks
+	}
 	st := srv.store.Stats()
 	var damaged error
 	if n := len(st.Damaged); n > 0 {
@@ -303,9 +413,7 @@ func (srv *server) checks(ctx context.Context) []api.Check {
 		behind = fmt.Errorf("%s has failed since %s: %w", f.Step, f.Since.UTC().Format(time.RFC3339), f.Err)
 	}
 	lag, err := srv.index.Lag(ctx)
-	return []api.Check{
-		check("stream", srv.stream.Failed(), "durable"),
+	return append(checks,
 		check("index", errors.Join(err, behind), fmt.Sprintf("%d records behind", lag)),
-		check("store", damaged, fmt.Sprintf("%d events in %d segments", st.Events, st.Segments)),
-	}
+		check("store", damaged, fmt.Sprintf("%d events in %d segments", st.Events, st.Segments)))
 }

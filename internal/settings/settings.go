@@ -26,6 +26,7 @@ import (
 // Settings is everything a server can be told. The table in [Settings.all] names,
 // describes and documents each field.
 type Settings struct {
+	Role   []string
 	Listen string
 	Data   string
 
@@ -38,6 +39,7 @@ type Settings struct {
 	IngestMaxUnpacked  Size
 	IngestMaxEvents    int
 	IngestMaxInFlight  Size
+	Stream             string
 	StreamSegmentBytes Size
 	StreamRetainAge    Duration
 	StreamRetainBytes  Size
@@ -47,14 +49,56 @@ type Settings struct {
 	StoreCacheBytes    Size
 	StoreRetainAge     Duration
 	StoreRetainBytes   Size
+	APIMaxConnections  int
+	QueryMaxTails      int
 	QueryTimeout       Duration
 	QueryConcurrency   int
 	QueryMemory        Size
+
+	Kafka Kafka
 }
+
+// Kafka is what a server can be told about the cluster that is its stream.
+type Kafka struct {
+	ClientID          string
+	Topic             string
+	DeadLetterTopic   string
+	CreateTopics      bool
+	Partitions        int
+	Replication       int
+	MinInsyncReplicas int
+	RetainAge         Duration
+	DeliveryTimeout   Duration
+	TLS               bool
+	TLSCA             string
+	TLSCert           string
+	TLSKey            string
+	SASL              string
+	User              string
+	PasswordFile      string
+
+	Listen    string // on which the embedded server takes Kafka producers
+	Advertise string
+}
+
+// Roles of a server. One that is told nothing has all of them.
+const (
+	RoleIngest = "ingest" // takes events
+	RoleIndex  = "index"  // carries them from the stream into its store
+	RoleQuery  = "query"  // answers from its store
+)
+
+// Embedded names the stream on the local disk.
+const Embedded = "embedded"
+
+// Has reports whether the server has a role.
+func (s *Settings) Has(role string) bool { return slices.Contains(s.Role, role) }
 
 // Defaults returns the settings of a server that was told nothing.
 func Defaults() *Settings {
 	return &Settings{
+		Role:               []string{RoleIngest, RoleIndex, RoleQuery},
+		Stream:             Embedded,
 		Listen:             "127.0.0.1:7575",
 		Data:               "./daybook-data",
 		LogLevel:           "info",
@@ -71,9 +115,16 @@ func Defaults() *Settings {
 		StoreHeadRows:      256 << 10,
 		StoreHeadAge:       Duration(15 * time.Minute),
 		StoreCacheBytes:    64 << 20,
+		APIMaxConnections:  10_000,
+		QueryMaxTails:      2048,
 		QueryTimeout:       Duration(30 * time.Second),
 		QueryConcurrency:   16,
 		QueryMemory:        256 << 20,
+		Kafka: Kafka{
+			ClientID: "daybook", Topic: "daybook.events", DeadLetterTopic: "daybook.dead-letters", CreateTopics: true,
+			Partitions: 12, RetainAge: Duration(7 * 24 * time.Hour),
+			DeliveryTimeout: Duration(30 * time.Second), SASL: "none",
+		},
 	}
 }
 
@@ -84,14 +135,21 @@ type setting struct {
 	usage string
 }
 
-func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.path) }
+func (s setting) flag() string {
+	if s.path == "stream.url" {
+		return "stream" // in YAML that name is the section's
+	}
+	return strings.NewReplacer(".", "-", "_", "-").Replace(s.path)
+}
 func (s setting) env() string {
 	return "DAYBOOK_" + strings.ToUpper(strings.ReplaceAll(s.path, ".", "_"))
 }
 
 // all is the table of settings, in the order in which they are printed.
 func (s *Settings) all() []setting {
+	k := &s.Kafka
 	return []setting{
+		{"role", (*roles)(&s.Role), "what this server does: all, or some of the `roles` ingest, index and query, separated by commas"},
 		{"listen", (*text)(&s.Listen), "`address` to serve HTTP on; loopback only, since there are no keys yet"},
 		{"data", (*text)(&s.Data), "`folder` that holds stream and store; made if absent"},
 		{"log.level", choice(&s.LogLevel, "debug", "info", "warn", "error"), "least `level` to log: debug, info, warn or error"},
@@ -101,6 +159,7 @@ func (s *Settings) all() []setting {
 		{"ingest.max_unpacked", &s.IngestMaxUnpacked, "largest request body once decompressed, as a `size`"},
 		{"ingest.max_events", (*count)(&s.IngestMaxEvents), "most events in one request, a `number`"},
 		{"ingest.max_in_flight", &s.IngestMaxInFlight, "most bytes being published at once before 429 is answered, as a `size`"},
+		{"stream.url", (*text)(&s.Stream), "where events are made durable: embedded, or `kafka://host:port,host:port`"},
 		{"stream.segment_bytes", &s.StreamSegmentBytes, "`size` at which the stream begins a new segment"},
 		{"stream.retain_age", &s.StreamRetainAge, "`age` at which committed stream segments are dropped; 0: never"},
 		{"stream.retain_bytes", &s.StreamRetainBytes, "`size` of the stream above which committed segments are dropped; 0: no bound"},
@@ -110,9 +169,29 @@ func (s *Settings) all() []setting {
 		{"store.cache_bytes", &s.StoreCacheBytes, "`size` of the cache of decompressed pages"},
 		{"store.retain_age", &s.StoreRetainAge, "`age` at which whole segments of events are dropped; 0: keep everything"},
 		{"store.retain_bytes", &s.StoreRetainBytes, "`size` of the store above which the oldest segments are dropped; 0: no bound"},
+		{"api.max_connections", (*count)(&s.APIMaxConnections), "`number` of connections at once; a new one beyond it takes the place of an idle one, or is answered 503"},
 		{"query.timeout", &s.QueryTimeout, "longest `time` a search or count may take"},
 		{"query.concurrency", (*count)(&s.QueryConcurrency), "`number` of queries that run at once"},
+		{"query.max_tails", (*count)(&s.QueryMaxTails), "`number` of live tails that are open at once; beyond it 503 is answered"},
 		{"query.memory", &s.QueryMemory, "memory one query may use, as a `size`"},
+		{"kafka.listen", (*optional)(&k.Listen), "`address` on which an embedded stream takes events from Kafka producers; empty: none"},
+		{"kafka.advertise", (*optional)(&k.Advertise), "`address` that these producers are told; empty: the one it listens on"},
+		{"kafka.topic", (*text)(&k.Topic), "`topic` of the events"},
+		{"kafka.dead_letter_topic", (*text)(&k.DeadLetterTopic), "`topic` of the dead letters"},
+		{"kafka.create_topics", (*boolean)(&k.CreateTopics), "create topics that are not there, with the settings that follow: `true` or false"},
+		{"kafka.partitions", (*count)(&k.Partitions), "`number` of partitions of the topic of events when it is created"},
+		{"kafka.replication", (*count)(&k.Replication), "`number` of replicas of a topic that is created; 0: three, or as many as there are brokers"},
+		{"kafka.min_insync_replicas", (*count)(&k.MinInsyncReplicas), "`number` of replicas that must have an event before it is acknowledged, of a topic that is created; 0: one less than there are, at least one"},
+		{"kafka.retain_age", &k.RetainAge, "`age` at which the topic of events drops them, when it is created; 0: never"},
+		{"kafka.delivery_timeout", &k.DeliveryTimeout, "longest `time` until the cluster has taken an event or publishing fails"},
+		{"kafka.client_id", (*text)(&k.ClientID), "`name` that the cluster's log and quotas know this server by"},
+		{"kafka.tls", (*boolean)(&k.TLS), "speak TLS with the cluster: `true` or false"},
+		{"kafka.tls_ca", (*optional)(&k.TLSCA), "PEM `file` of the authorities to trust; empty: the system's"},
+		{"kafka.tls_cert", (*optional)(&k.TLSCert), "PEM `file` of the certificate to show"},
+		{"kafka.tls_key", (*optional)(&k.TLSKey), "PEM `file` of its key"},
+		{"kafka.sasl", choice(&k.SASL, "none", "plain", "scram-sha-256", "scram-sha-512"), "how to sign in: `none`, plain, scram-sha-256 or scram-sha-512"},
+		{"kafka.user", (*optional)(&k.User), "`name` to sign in with"},
+		{"kafka.password_file", (*optional)(&k.PasswordFile), "`file` that holds the password and nothing else"},
 	}
 }
 
@@ -181,7 +260,7 @@ var serviceLink = regexp.MustCompile(`^DAYBOOK_([A-Z0-9_]+_)?(SERVICE_HOST|SERVI
 // notZero are the settings that make no sense at 0.
 var notZero = []string{
 	"ingest.max_body", "ingest.max_unpacked", "ingest.max_events", "ingest.max_in_flight",
-	"store.head_age", "store.cache_bytes", "query.timeout", "query.memory",
+	"store.head_age", "store.cache_bytes", "api.max_connections", "query.timeout", "query.max_tails", "query.memory",
 }
 
 func (s *Settings) check() error {
@@ -204,6 +283,7 @@ func (s *Settings) check() error {
 	if s.QueryConcurrency < 1 {
 		errs = append(errs, fmt.Errorf("query.concurrency is %d; it must be at least 1", s.QueryConcurrency))
 	}
+	errs = append(errs, s.checkStream()...)
 	if s.StreamSegmentBytes < 1<<20 {
 		errs = append(errs, fmt.Errorf("stream.segment_bytes is %v; it must be at least 1MiB", s.StreamSegmentBytes))
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,15 @@ func TestFirstSpellingWins(t *testing.T) {
 	}
 }
 
+func TestRoles(t *testing.T) {
+	for text, want := range map[string]string{"all": "all", "ingest": "ingest", "query, index": "index,query", "query,ingest,index": "all"} {
+		s, err := load(t, []string{"--stream=kafka://x:9092", "--role", text}, nil, "")
+		if err != nil || (*roles)(&s.Role).String() != want {
+			t.Errorf("%s: %v, %v; want %s", text, s.Role, err, want)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -77,13 +87,28 @@ func TestRefused(t *testing.T) {
 		{"no events", []string{"--ingest-max-events=0"}, nil, "", "ingest.max_events is 0; it must be more"},
 		{"no time", nil, []string{"DAYBOOK_QUERY_TIMEOUT=0s"}, "", "query.timeout is 0; it must be more"},
 		{"too little in flight", nil, nil, "ingest: {max_in_flight: 1MiB}", "must be at least 16MiB"},
+		{"unknown role", []string{"--role=ingest,search"}, nil, "", "must be all, or some of ingest, index, query"},
+		{"unknown stream", []string{"--stream=nats://x"}, nil, "", "must be embedded or kafka://host:port"},
+		{"a password in the address", []string{"--stream=kafka://u:secret@x:9092", "--kafka-listen=:9092"}, nil, "", "goes into kafka.user"},
+		{"a password in an unknown address", []string{"--stream=kafkas://u:secret@x"}, nil, "", "goes into kafka.user"},
+		{"a role without the stream's others", []string{"--role=ingest"}, nil, "", "a server with an embedded stream has all roles"},
+		{"answering from no store", []string{"--role=query", "--stream=kafka://x:9092"}, nil, "", "query goes with index"},
+		{"a listener beside a cluster", []string{"--kafka-listen=127.0.0.1:9092", "--stream=kafka://x:9092"}, nil, "", "it goes with an embedded stream"},
+		{"an address of no listener", nil, nil, "kafka: {advertise: x:9092}", "it goes with kafka.listen"},
+		{"a certificate without its key", nil, nil, "kafka: {tls: true, tls_cert: x.pem}", "give both or neither"},
+		{"an authority without TLS", nil, nil, "kafka: {tls_ca: x.pem}", "it must be true"},
+		{"signing in without a password", nil, nil, "kafka: {sasl: plain, user: x}", "give all or none"},
+		{"more replicas in sync than there are", nil, nil, "kafka: {replication: 1, min_insync_replicas: 2}", "at most kafka.replication, which is 1"},
+		{"no partitions", nil, nil, "kafka: {partitions: 0}", "at least 1"},
+		{"no time to deliver", nil, nil, "kafka: {delivery_timeout: 5ms}", "at least 1s"},
+		{"neither true nor false", nil, []string{"DAYBOOK_KAFKA_TLS=yes"}, "", "must be true or false"},
 		{"almost a service's variable", nil, []string{"DAYBOOK_PORT_FORWARD=1"}, "", "DAYBOOK_PORT_FORWARD is not a setting"},
 		{"level", []string{"--log-level=loud"}, nil, "", "must be one of debug, info, warn, error"},
 		{"two at once", nil, []string{"DAYBOOK_X=1"}, "y: 2", "DAYBOOK_X"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := load(t, c.args, c.env, c.yaml)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
+			if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("error %v; want one with %q", err, c.want)
 			}
 		})
@@ -106,7 +131,7 @@ func TestPrintLoadsAsTheSame(t *testing.T) {
 	if err := again.Print(&second); err != nil {
 		t.Fatal(err)
 	}
-	if *s != *again || first.String() != second.String() {
+	if !reflect.DeepEqual(s, again) || first.String() != second.String() {
 		t.Errorf("printed settings load as others:\n%s\n%s", first.String(), second.String())
 	}
 }

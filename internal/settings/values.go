@@ -109,6 +109,59 @@ func (t *text) Set(v string) error {
 func (t *text) String() string { return string(*t) }
 func (t *text) Type() string   { return "string" }
 
+// optional is a text that may be empty.
+type optional string
+
+func (o *optional) Set(v string) error { *o = optional(v); return nil }
+func (o *optional) String() string     { return string(*o) }
+func (o *optional) Type() string       { return "string" }
+
+type boolean bool
+
+func (b *boolean) Set(v string) error {
+	if v != "true" && v != "false" {
+		return fmt.Errorf("must be true or false")
+	}
+	*b = v == "true"
+	return nil
+}
+func (b *boolean) String() string { return strconv.FormatBool(bool(*b)) }
+func (b *boolean) Type() string   { return "bool" }
+
+// roles is a set of roles, in the order of the data's way.
+type roles []string
+
+func (r *roles) Set(v string) error {
+	every := []string{RoleIngest, RoleIndex, RoleQuery}
+	if v == "all" {
+		*r = every
+		return nil
+	}
+	var set roles
+	given := strings.Split(v, ",")
+	for i := range given {
+		given[i] = strings.TrimSpace(given[i])
+		if !slices.Contains(every, given[i]) {
+			return fmt.Errorf("must be all, or some of %s, separated by commas", strings.Join(every, ", "))
+		}
+	}
+	for _, role := range every {
+		if slices.Contains(given, role) {
+			set = append(set, role)
+		}
+	}
+	*r = set
+	return nil
+}
+
+func (r *roles) String() string {
+	if len(*r) == 3 {
+		return "all"
+	}
+	return strings.Join(*r, ",")
+}
+func (r *roles) Type() string { return "string" }
+
 type count int
 
 func (c *count) Set(v string) error {

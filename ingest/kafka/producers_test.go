@@ -1,0 +1,255 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/daybook-log/daybook/event"
+)
+
+// What an idempotent producer's sequence numbers lead to. Each step is a batch:
+// epoch, number of its first record, records; what is answered; and, unless it
+// is refused, where the batch lies.
+func TestSequences(t *testing.T) {
+	type step struct {
+		epoch    int16
+		first, n int32
+		refused  *kerr.Error // nil: accepted
+		at       int64
+		repeat   bool
+	}
+	for name, steps := range map[string][]step{
+		"in order":                     {{0, 0, 2, nil, 0, false}, {0, 2, 1, nil, 2, false}, {0, 3, 5, nil, 3, false}},
+		"sent again":                   {{0, 0, 2, nil, 0, false}, {0, 0, 2, nil, 0, true}, {0, 2, 1, nil, 2, false}, {0, 0, 2, nil, 0, true}, {0, 2, 1, nil, 2, true}},
+		"one is missing":               {{0, 0, 2, nil, 0, false}, {0, 3, 1, kerr.OutOfOrderSequenceNumber, 0, false}, {0, 2, 1, nil, 2, false}, {0, 3, 1, nil, 3, false}},
+		"overlaps what was appended":   {{0, 0, 2, nil, 0, false}, {0, 1, 2, kerr.OutOfOrderSequenceNumber, 0, false}},
+		"five are remembered":          {{0, 0, 1, nil, 0, false}, {0, 1, 1, nil, 1, false}, {0, 2, 1, nil, 2, false}, {0, 3, 1, nil, 3, false}, {0, 4, 1, nil, 4, false}, {0, 0, 1, nil, 0, true}, {0, 5, 1, nil, 5, false}, {0, 1, 1, nil, 1, true}, {0, 0, 1, kerr.DuplicateSequenceNumber, 0, false}},
+		"begun before it was known":    {{0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}, {0, 99, 1, kerr.OutOfOrderSequenceNumber, 0, false}},
+		"a new epoch begins at 0":      {{0, 0, 2, nil, 0, false}, {1, 2, 1, kerr.OutOfOrderSequenceNumber, 0, false}, {1, 0, 1, nil, 2, false}, {1, 1, 1, nil, 3, false}},
+		"an old epoch is over":         {{3, 0, 2, nil, 0, false}, {2, 2, 1, kerr.InvalidProducerEpoch, 0, false}, {3, 2, 1, nil, 2, false}},
+		"a batch of an old epoch":      {{0, 0, 2, nil, 0, false}, {1, 0, 2, nil, 2, false}, {0, 0, 2, kerr.InvalidProducerEpoch, 0, false}, {1, 0, 2, nil, 2, true}},
+		"numbers begin again":          {{0, math.MaxInt32 - 1, 3, nil, 0, false}, {0, 1, 1, nil, 3, false}, {0, math.MaxInt32 - 1, 3, nil, 0, true}, {0, math.MaxInt32, 1, kerr.DuplicateSequenceNumber, 0, false}},
+		"another length at that place": {{0, 0, 4, nil, 0, false}, {0, 0, 2, kerr.DuplicateSequenceNumber, 0, false}, {0, 0, 5, kerr.OutOfOrderSequenceNumber, 0, false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &producer{}
+			end := int64(0)
+			for i, s := range steps {
+				turn, repeat, refused := p.accept(s.epoch, s.first, s.n)
+				if refused != s.refused || repeat != s.repeat {
+					t.Fatalf("step %d: %v, repeat %v; want %v, %v", i, refused, repeat, s.refused, s.repeat)
+				}
+				if refused != nil {
+					continue
+				}
+				if !repeat {
+					p.land(turn, end)
+					end += int64(s.n)
+				}
+				if turn.base != s.at || turn.state != appended {
+					t.Errorf("step %d: at %d, state %d; want %d", i, turn.base, turn.state, s.at)
+				}
+			}
+		})
+	}
+}
+
+// Batches on the way: a copy shares the outcome; a failure takes all of them
+// back; a refused one only itself.
+func TestSequencesOnTheWay(t *testing.T) {
+	must := func(p *producer, epoch int16, first, n int32) *turn {
+		t.Helper()
+		turn, repeat, refused := p.accept(epoch, first, n)
+		if repeat || refused != nil {
+			t.Fatal(repeat, refused)
+		}
+		return turn
+	}
+	p := &producer{}
+	a := must(p, 0, 0, 2)
+	b := must(p, 0, 2, 1)
+	if again, repeat, _ := p.accept(0, 0, 2); !repeat || again != a {
+		t.Error("a copy of a batch on the way is no repeat of it")
+	}
+	if _, _, refused := p.accept(0, 0, 1); refused != kerr.OutOfOrderSequenceNumber {
+		t.Errorf("a part of a batch on the way: %v", refused)
+	}
+	c := must(p, 0, 3, 1)
+	p.withdraw(c)
+	must(p, 0, 3, 7)
+	p.land(a, 0)
+	p.fail()
+	if b.state != failed || p.taken != p.appended || p.taken.next != 2 {
+		t.Errorf("after a failure: %+v", p.taken)
+	}
+	must(p, 0, 2, 1)
+	must(p, 1, 0, 1)
+	p.fail()
+	must(p, 0, 2, 1)
+}
+
+// A retry over another connection waits for the outcome of the first attempt,
+// and shares it when that succeeds.
+func TestRetryOverAnotherConnection(t *testing.T) {
+	for _, outcome := range []error{nil, fmt.Errorf("append: %w", context.DeadlineExceeded)} {
+		t.Run(fmt.Sprint(outcome), func(t *testing.T) {
+			m := boot(t, Options{})
+			entered, proceed := make(chan struct{}, 10), make(chan error, 10)
+			m.stream.do(func() error { entered <- struct{}{}; return <-proceed })
+			batch := numbered(9, 0, 0, eventOf("alice"), eventOf("bob"))
+			first, second := m.raw(t), m.raw(t)
+			first.send(produceOf(-1, batch))
+			<-entered
+			first.conn.Close()
+			q := produceOf(-1, batch)
+			second.send(q)
+			until(t, func() bool { return m.server.metrics.Requests.Load() == 2 })
+			proceed <- outcome
+			proceed <- nil // of the second append, if there is one
+			if p := second.receive(q, 0).(*kmsg.ProduceResponse).Topics[0].Partitions[0]; p.ErrorCode != 0 || p.BaseOffset != 0 {
+				t.Errorf("%s at %d: %s", code(p.ErrorCode), p.BaseOffset, deref(p.ErrorMessage))
+			}
+			if got := m.users(t); !slices.Equal(got, []string{"alice", "bob"}) {
+				t.Error(got)
+			}
+			if again := m.server.metrics.BatchesRepeat.Load(); (again == 1) != (outcome == nil) {
+				t.Errorf("%d batches taken for repeats", again)
+			}
+		})
+	}
+}
+
+// A retry after the server was restarted is the same events again, though the
+// server knows nothing of the producer any more.
+func TestRetryAfterRestart(t *testing.T) {
+	m := boot(t, Options{})
+	r := m.raw(t)
+	batches := [][]byte{
+		numbered(9, 0, 0, eventOf("alice"), eventOf("bob")),
+		numbered(9, 0, 2, eventOf("carol")),
+		numbered(9, 0, 3, eventOf("dave")),
+	}
+	for i, b := range batches[:2] {
+		if p := r.produce(b); p.ErrorCode != 0 {
+			t.Fatalf("batch %d: %s", i, deref(p.ErrorMessage))
+		}
+	}
+	m = m.restart(t, Options{})
+	r = m.raw(t)
+	for i, b := range batches[1:] { // the first was answered, as far as the producer is concerned
+		if p := r.produce(b); p.ErrorCode != 0 || p.BaseOffset != int64(i+2) {
+			t.Errorf("batch %d after the restart: %s at %d", i+1, code(p.ErrorCode), p.BaseOffset)
+		}
+	}
+	if got := m.users(t); !slices.Equal(got, []string{"alice", "bob", "carol", "dave"}) {
+		t.Error(got)
+	}
+}
+
+// A real producer through failed appends, cut connections and restarts: every
+// event is stored once and in order, although none has an identity of its own.
+func TestFranzThroughFaults(t *testing.T) {
+	m := boot(t, Options{})
+	cl := franz(t, m, kgo.RecordRetries(math.MaxInt32), kgo.RequestRetries(math.MaxInt32), kgo.MaxBufferedRecords(1000), kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }))
+	const n = 6000
+	var want []string
+	for i := range n {
+		switch i {
+		case 1000, 3000:
+			lost := 0
+			m.stream.do(func() error { // the third append succeeds, but its answer never comes
+				if lost++; lost < 3 {
+					return context.DeadlineExceeded
+				}
+				if lost == 3 {
+					m.server.each((*conn).cut)
+				}
+				return nil
+			})
+		case 2000, 4000:
+			m = m.restart(t, Options{})
+		}
+		user := fmt.Sprintf("user-%d", i)
+		want = append(want, user)
+		cl.Produce(t.Context(), kgo.StringRecord(eventOf(user)), func(_ *kgo.Record, err error) {
+			if err != nil {
+				t.Errorf("event %d: %v", i, err)
+			}
+		})
+	}
+	if err := cl.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.users(t); !slices.Equal(got, want) {
+		t.Errorf("%d events stored, %d published", len(got), n)
+	}
+}
+
+// Identities are those of the place in the sequence, and sort by time.
+func TestIdentify(t *testing.T) {
+	seen := map[event.ID]string{}
+	for _, key := range []producerKey{{"", "a", 1}, {"", "b", 1}, {"", "a", 2}, {"k", "a", 1}} {
+		for epoch := range int16(3) {
+			p := &producer{key: key}
+			for i := range 50 {
+				x := &turn{producer: p, epoch: epoch, first: math.MaxInt32 - 20}
+				id := x.identify(i, someTime)
+				same := &turn{producer: p, epoch: epoch, first: after(x.first, int64(i))}
+				if id != same.identify(0, someTime) {
+					t.Fatalf("%v: record %d has another identity in another batch", key, i)
+				}
+				name := fmt.Sprint(key, epoch, i)
+				if other, ok := seen[id]; ok {
+					t.Fatalf("%s and %s have one identity", name, other)
+				}
+				seen[id] = name
+				if id.Version() != 8 || id[8]>>6 != 2 || !strings.HasPrefix(id.String(), "01a20cff-7d00-8") {
+					t.Fatalf("%s is no UUIDv8 of its time", id)
+				}
+			}
+		}
+	}
+}
+
+// Producers are forgotten when they were silent for a day, and when there are
+// too many; never one whose batches are on their way.
+func TestForgetProducers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ps producers
+		ps.init()
+		c := new(conn)
+		enter := func(id int64) *producer {
+			p, err := ps.enter(t.Context(), producerKey{id: id}, c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return p
+		}
+		busy := enter(-1)
+		for id := range int64(maxProducers + 10) {
+			ps.leave(enter(id))
+		}
+		if n := len(ps.byKey); n > maxProducers || n != ps.bySilence.Len() || ps.byKey[busy.key] != busy {
+			t.Errorf("%d producers are remembered, the busy one: %v", n, ps.byKey[busy.key] == busy)
+		}
+		if ps.byKey[producerKey{id: 0}] != nil || ps.byKey[producerKey{id: maxProducers + 9}] == nil {
+			t.Error("not the one that was silent for longest is forgotten")
+		}
+		ps.leave(busy)
+		time.Sleep(forgetAfter)
+		ps.leave(enter(1 << 40))
+		if n := len(ps.byKey); n != 1 {
+			t.Errorf("%d producers are remembered after a day", n)
+		}
+	})
+}
