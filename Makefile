@@ -18,7 +18,7 @@ VICTORIALOGS ?=
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build test lint unit cross vuln bench compare torture simulate bitrot exact outages soak fuzz clean
+.PHONY: build test lint unit cross vuln bench compare torture kills simulate bitrot exact outages soak fuzz clean
 
 build: ## the binary, ./daybook
 	$(GO) build -trimpath -o daybook ./cmd/daybook

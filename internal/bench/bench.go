@@ -98,15 +98,15 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{Shape: Shape, Connections: o.Connections, Batch: o.Batch, Receipts: o.Receipts, RandomIDs: o.RandomIDs}
-	ids := &sample{}
+	var samples []Sample
 	steps := []struct {
 		on  bool
 		run func() error
 	}{
-		{o.Events > 0, func() (err error) { r.Bulk, err = runBulk(ctx, o, cl, ids); return }},
+		{o.Events > 0, func() (err error) { r.Bulk, samples, err = runBulk(ctx, o, cl); return }},
 		{o.Publishers > 0, func() (err error) { r.Singles, err = runSingles(ctx, o); return }},
 		{o.Rate > 0, func() (err error) { r.Visible, err = runVisible(ctx, o, cl); return }},
-		{o.Queries > 0, func() (err error) { r.Queries, err = runQueries(ctx, o, cl, ids); return }},
+		{o.Queries > 0, func() (err error) { r.Queries, err = runQueries(ctx, o, cl, samples); return }},
 	}
 	for _, s := range steps {
 		if s.on {
@@ -128,60 +128,63 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	return r, nil
 }
 
-func runBulk(ctx context.Context, o Options, cl *client.Client, ids *sample) (*Bulk, error) {
+func runBulk(ctx context.Context, o Options, cl *client.Client) (*Bulk, []Sample, error) {
 	o.Log("publishing %d events: %d connections, batches of %d", o.Events, o.Connections, o.Batch)
 	before, err := scrape(ctx, o.Server)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	base, err := cl.Count(ctx, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	watch, stop := context.WithCancel(ctx)
 	peak := make(chan int64)
 	go func() { peak <- watchMemory(watch, o.Server) }()
-	var lat Latencies
+	load := Load{Addr: o.addr, Path: withoutReceipts, Events: o.Events, Connections: o.Connections, Batch: o.Batch,
+		Seed: o.Seed, RandomIDs: o.RandomIDs}
+	if o.Receipts {
+		load.Path = withReceipts
+	}
 	start := time.Now()
-	err = bulk(ctx, o, &lat, ids)
-	durable := time.Since(start)
+	done, err := load.Run(ctx)
 	stop()
 	top := <-peak
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	after, err := cl.Count(ctx, nil)
 	searchable := time.Since(start)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if got := after.Total - base.Total; got != int64(o.Events) {
-		return nil, fmt.Errorf("%d events were acknowledged, %d are searchable", o.Events, got)
+		return nil, nil, fmt.Errorf("%d events were acknowledged, %d are searchable", o.Events, got)
 	}
-	settled, err := settle(ctx, o.Server)
+	settled, err := Settle(ctx, o.Server)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	n := float64(o.Events)
 	b := &Bulk{
 		Events:         o.Events,
-		DurablePerSec:  n / durable.Seconds(),
+		DurablePerSec:  n / done.Took.Seconds(),
 		SearchPerSec:   n / searchable.Seconds(),
 		CPUPerEvent:    (settled["process_cpu_seconds_total"] - before["process_cpu_seconds_total"]) * 1e6 / n,
 		StreamPerEvent: (settled["daybook_stream_appended_bytes_total"] - before["daybook_stream_appended_bytes_total"]) / n,
-		Publish:        lat.Summary(),
+		Publish:        done.Publish,
 		PeakMemory:     top,
 	}
 	if frozen := settled["daybook_store_events"] - settled["daybook_store_head_events"]; frozen > 0 {
 		b.StorePerEvent = settled["daybook_store_bytes"] / frozen
 	}
-	return b, nil
+	return b, done.Samples, nil
 }
 
-// settle waits until the server has finished what it does behind the
+// Settle waits until the server has finished what it does behind the
 // acknowledgement, freezing and compaction, by watching its CPU time come to
 // rest, and returns its metrics.
-func settle(ctx context.Context, server string) (map[string]float64, error) {
+func Settle(ctx context.Context, server string) (map[string]float64, error) {
 	last, quiet := -1.0, 0
 	for {
 		m, err := scrape(ctx, server)
@@ -255,7 +258,7 @@ func runVisible(ctx context.Context, o Options, cl *client.Client) (*Visible, er
 	}, nil)
 	time.Sleep(500 * time.Millisecond) // the tail connects
 
-	p, err := dial(ctx, o.addr)
+	p, err := dial(ctx, o.addr, withReceipts)
 	if err != nil {
 		stopLoad()
 		return nil, errors.Join(err, <-load)
@@ -266,7 +269,7 @@ func runVisible(ctx context.Context, o Options, cl *client.Client) (*Visible, er
 	for i := range probes {
 		p.body = fmt.Appendf(p.body[:0], `{"user_id":"bench-probe","action":"bench.probe","resource":"probe/%d"}`, i)
 		start := time.Now()
-		if err = p.publish(true); err != nil {
+		if err = p.publish(); err != nil {
 			break
 		}
 		select {

@@ -2,18 +2,22 @@ package bench
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/daybook-log/daybook/event"
 )
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // publisher sends requests over one connection of its own. net/http's client
 // costs more CPU a request than the server needs to answer it, and the two share
@@ -21,27 +25,31 @@ import (
 type publisher struct {
 	conn net.Conn
 	in   *bufio.Reader
-	addr string
+	line string // of the request, with the headers that are always the same
 	head []byte
 	body []byte
 }
 
-func dial(ctx context.Context, addr string) (*publisher, error) {
+// Where Daybook takes events: with a receipt for each, or with counts only.
+const (
+	withReceipts    = "/v1/events"
+	withoutReceipts = "/v1/events?receipts=false"
+)
+
+// dial connects to the server at addr, to publish at path.
+func dial(ctx context.Context, addr, path string) (*publisher, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
-	return &publisher{conn: conn, in: bufio.NewReaderSize(conn, 16<<10), addr: addr}, nil
+	line := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-ndjson\r\nContent-Length: ", path, addr)
+	return &publisher{conn: conn, in: bufio.NewReaderSize(conn, 16<<10), line: line}, nil
 }
 
 // publish sends p.body and waits for the answer, which must accept all of it.
-func (p *publisher) publish(receipts bool) error {
-	path := "/v1/events"
-	if !receipts {
-		path += "?receipts=false"
-	}
-	p.head = fmt.Appendf(p.head[:0], "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n", path, p.addr, len(p.body))
+func (p *publisher) publish() error {
+	p.head = append(strconv.AppendInt(append(p.head[:0], p.line...), int64(len(p.body)), 10), "\r\n\r\n"...)
 	bufs := net.Buffers{p.head, p.body}
 	if _, err := bufs.WriteTo(p.conn); err != nil {
 		return err
@@ -59,49 +67,97 @@ func (p *publisher) publish(receipts bool) error {
 	return err
 }
 
-// sample keeps identities of events that were published, spread over the run.
-type sample struct {
-	mu  sync.Mutex
-	ids []event.ID // guarded by mu
+// Load is a bulk of generated events. With At, the same Load makes the same
+// bytes every time, whoever takes them and however fast.
+type Load struct {
+	Addr        string // host:port of the server
+	Path        string // that takes NDJSON, with its query
+	Events      int
+	Connections int
+	Batch       int // events a request
+	Seed        uint64
+	RandomIDs   bool
+	At          func(n int) time.Time // when event n happens; nil: when it is made
 }
 
-func (s *sample) add(id event.ID) {
-	s.mu.Lock()
-	s.ids = append(s.ids, id)
-	s.mu.Unlock()
+// Loaded is what became of a Load: all of it was acknowledged.
+type Loaded struct {
+	Took    time.Duration // until the last acknowledgement
+	Publish Summary       // of a request
+	Sum     uint32        // of all bytes sent: equal sums, equal events
+	Samples []Sample      // events spread over the run, in no order
 }
 
-// bulk publishes events in batches over connections, as fast as they are
-// acknowledged.
-func bulk(ctx context.Context, o Options, lat *Latencies, ids *sample) error {
-	var left atomic.Int64
-	left.Store(int64(o.Events))
-	return each(o.Connections, func(n int) error {
-		p, err := dial(ctx, o.addr)
+// Sample is an event that was published, as far as searches look for it.
+type Sample struct {
+	EventID   string    `json:"event_id"`
+	Timestamp time.Time `json:"timestamp"`
+	RequestID string    `json:"request_id"`
+}
+
+// maxSamples bounds what a Load keeps of what it published.
+const maxSamples = 10_000
+
+// Run publishes the events over the connections, each a batch after the other,
+// as fast as they are acknowledged.
+func (l Load) Run(ctx context.Context) (*Loaded, error) {
+	conns := make([]*publisher, l.Connections)
+	gens := make([]*Generator, l.Connections)
+	for i := range conns {
+		p, err := dial(ctx, l.Addr, l.Path)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer p.conn.Close()
-		g := NewGenerator(o.Seed+uint64(n), o.RandomIDs)
-		for ctx.Err() == nil {
-			take := min(int64(o.Batch), left.Add(-int64(o.Batch))+int64(o.Batch))
-			if take <= 0 {
-				return nil
-			}
+		conns[i], gens[i] = p, NewGenerator(l.Seed+uint64(i), l.RandomIDs)
+	}
+	var (
+		mu    sync.Mutex
+		done  = &Loaded{}
+		lines [][]byte // guarded by mu
+		every = max(1, l.Events/maxSamples/l.Batch)
+		lat   Latencies
+	)
+	start := time.Now()
+	err := each(l.Connections, func(c int) error {
+		p, g := conns[c], gens[c]
+		for n := c * l.Batch; n < l.Events && ctx.Err() == nil; n += l.Connections * l.Batch {
 			p.body = p.body[:0]
-			var id event.ID
-			for range take {
-				p.body, id = g.Append(p.body, time.Now())
+			last := 0
+			for i := n; i < min(n+l.Batch, l.Events); i++ {
+				at := time.Now()
+				if l.At != nil {
+					at = l.At(i)
+				}
+				last = len(p.body)
+				p.body, _ = g.Append(p.body, at)
 			}
 			start := time.Now()
-			if err := p.publish(o.Receipts); err != nil {
+			if err := p.publish(); err != nil {
 				return err
 			}
 			lat.Add(time.Since(start))
-			ids.add(id)
+			sum := crc32.Checksum(p.body, castagnoli)
+			mu.Lock()
+			done.Sum += sum // a sum of sums does not depend on the order
+			if n/l.Batch%every == 0 {
+				lines = append(lines, bytes.Clone(p.body[last:]))
+			}
+			mu.Unlock()
 		}
 		return ctx.Err()
 	})
+	done.Took, done.Publish = time.Since(start), lat.Summary()
+	if err != nil {
+		return nil, err
+	}
+	done.Samples = make([]Sample, len(lines))
+	for i, line := range lines {
+		if err := json.Unmarshal(line, &done.Samples[i]); err != nil {
+			return nil, err
+		}
+	}
+	return done, nil
 }
 
 // singles publishes one event a request from many connections for a while and
@@ -110,7 +166,7 @@ func singles(ctx context.Context, o Options, lat *Latencies) (int64, error) {
 	var n atomic.Int64
 	stop := time.Now().Add(o.SinglesFor)
 	err := each(o.Publishers, func(i int) error {
-		p, err := dial(ctx, o.addr)
+		p, err := dial(ctx, o.addr, withReceipts)
 		if err != nil {
 			return err
 		}
@@ -119,7 +175,7 @@ func singles(ctx context.Context, o Options, lat *Latencies) (int64, error) {
 		for ctx.Err() == nil && time.Now().Before(stop) {
 			p.body, _ = g.Append(p.body[:0], time.Now())
 			start := time.Now()
-			if err := p.publish(true); err != nil {
+			if err := p.publish(); err != nil {
 				return err
 			}
 			lat.Add(time.Since(start))
@@ -133,7 +189,7 @@ func singles(ctx context.Context, o Options, lat *Latencies) (int64, error) {
 // paced publishes rate events a second, every 10 ms as many as are due by then,
 // until ctx ends.
 func paced(ctx context.Context, o Options) error {
-	p, err := dial(ctx, o.addr)
+	p, err := dial(ctx, o.addr, withoutReceipts)
 	if err != nil {
 		return err
 	}
@@ -157,7 +213,7 @@ func paced(ctx context.Context, o Options) error {
 			p.body, _ = g.Append(p.body, time.Now())
 		}
 		sent += due
-		if err := p.publish(false); err != nil {
+		if err := p.publish(); err != nil {
 			return err
 		}
 	}

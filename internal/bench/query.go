@@ -2,13 +2,11 @@ package bench
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/url"
 	"strconv"
 	"time"
 
-	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/internal/client"
 )
 
@@ -19,14 +17,10 @@ type queryCase struct {
 	ask  func(ctx context.Context, run int) error
 }
 
-func runQueries(ctx context.Context, o Options, cl *client.Client, ids *sample) ([]Query, error) {
+func runQueries(ctx context.Context, o Options, cl *client.Client, samples []Sample) ([]Query, error) {
 	o.Log("running each query %d times", o.Queries)
-	cases, err := queryCases(ctx, cl, ids.ids)
-	if err != nil {
-		return nil, err
-	}
 	var out []Query
-	for _, c := range cases {
+	for _, c := range queryCases(cl, samples) {
 		var lat Latencies
 		var first time.Duration
 		for run := range o.Queries + 1 {
@@ -45,7 +39,7 @@ func runQueries(ctx context.Context, o Options, cl *client.Client, ids *sample) 
 	return out, nil
 }
 
-func queryCases(ctx context.Context, cl *client.Client, ids []event.ID) ([]queryCase, error) {
+func queryCases(cl *client.Client, samples []Sample) []queryCase {
 	search := func(params url.Values, atLeast int) func(context.Context, int) error {
 		return func(ctx context.Context, _ int) error {
 			page, err := cl.Search(ctx, params)
@@ -72,33 +66,17 @@ func queryCases(ctx context.Context, cl *client.Client, ids []event.ID) ([]query
 		{"count over time, auto buckets", count(url.Values{"interval": {"auto"}})},
 		{"count by user of denials, over time", count(url.Values{"q": {"outcome:denied"}, "by": {"user_id"}, "interval": {"auto"}})},
 	}
-	if len(ids) > 0 {
-		mid, err := cl.Get(ctx, ids[len(ids)/2].String())
-		if err != nil {
-			return nil, err
-		}
-		at, err := timestampOf(mid)
-		if err != nil {
-			return nil, err
-		}
+	if len(samples) > 0 {
+		at := samples[len(samples)/2].Timestamp
 		cases = append(cases,
 			queryCase{"one event by event_id", func(ctx context.Context, run int) error {
-				_, err := cl.Get(ctx, ids[(run*7919)%len(ids)].String())
+				_, err := cl.Get(ctx, samples[(run*7919)%len(samples)].EventID)
 				return err
 			}},
 			queryCase{"page of 100 in a second of time", search(url.Values{
 				"from": {at.Format(time.RFC3339Nano)}, "to": {at.Add(time.Second).Format(time.RFC3339Nano)}, "limit": {"100"}}, 1)})
 	}
-	return append(cases, deepPages(cl)), nil
-}
-
-// timestampOf returns when an event, given as JSON, happened.
-func timestampOf(ev []byte) (time.Time, error) {
-	var e struct {
-		Timestamp time.Time `json:"timestamp"`
-	}
-	err := json.Unmarshal(ev, &e)
-	return e.Timestamp, err
+	return append(cases, deepPages(cl))
 }
 
 // deepPages turns one page of a thousand a run, each from where the last ended.

@@ -162,7 +162,10 @@ func BenchmarkQueries(b *testing.B) {
 		{"user unknown", store.Scan{Filter: parse("user_id:nobody")}},
 		{"request_id old", store.Scan{Filter: parse("request_id:" + old.RequestID)}},
 		{"deep page", store.Scan{Filter: parse("action:document.verb1"), After: &store.Key{Timestamp: old.Timestamp}}},
-		{"text everywhere", store.Scan{Filter: parse(`"no such text"`)}},
+		{"text nowhere", store.Scan{Filter: parse(`"no such text"`)}},
+		{"text identity nowhere", store.Scan{Filter: parse(`"0123456789abcdef"`)}},
+		{"text of one", store.Scan{Filter: parse(`"` + old.RequestID + `"`)}},
+		{"text of a few", store.Scan{Filter: parse(`"document/42424"`)}},
 		{"metadata", store.Scan{Filter: parse("metadata.duration_ms:>199 metadata.http.status:204")}},
 		{"tail", store.Scan{Order: store.ByPosition, Since: event.Positions{end - 100}, Filter: parse("user_id:user-0")}},
 	}
