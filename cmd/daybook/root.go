@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -99,7 +100,7 @@ func run(ctx context.Context, stop func(), args []string, stdin io.Reader, stdou
 		code = exitUsage
 	}
 	fmt.Fprintf(stderr, "daybook: %v\n", err)
-	if errors.Is(err, syscall.ECONNREFUSED) {
+	if u := (*url.Error)(nil); errors.As(err, &u) && errors.Is(u, syscall.ECONNREFUSED) { // by a server, not by a broker
 		fmt.Fprintf(stderr, "Is a server running? `daybook serve` starts one; --server or DAYBOOK_SERVER names another than %s.\n", c.server)
 	}
 	return code

@@ -101,7 +101,7 @@ func makeInstallation(temp string) error {
 	mvn := exec.Command("mvn", "-B", "-q", "dependency:copy-dependencies", "-DoutputDirectory="+filepath.Join(temp, "libs"))
 	mvn.Dir = temp
 	if out, err := mvn.CombinedOutput(); err != nil {
-		return missingError{fmt.Errorf("Maven cannot fetch Kafka: %w\n%s", err, out)}
+		return missingError{fmt.Errorf("fetch Kafka with Maven: %w\n%s", err, out)}
 	}
 	settings := filepath.Join(temp, "server.properties")
 	err := os.WriteFile(settings, []byte(format(map[string]string{

@@ -128,7 +128,7 @@ func (c *Cluster) ready(ctx context.Context, nodes ...*Node) error {
 			all = all && there[n.ID] && n.listens()
 			select {
 			case <-n.exited:
-				return fmt.Errorf("Kafka node %d ended before it was ready: %v\n%s", n.ID, n.cmd.ProcessState, n.output())
+				return fmt.Errorf("node %d of Kafka ended before it was ready: %v\n%s", n.ID, n.cmd.ProcessState, n.output())
 			default:
 			}
 		}

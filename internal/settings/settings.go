@@ -159,7 +159,7 @@ func (s *Settings) all() []setting {
 		{"ingest.max_unpacked", &s.IngestMaxUnpacked, "largest request body once decompressed, as a `size`"},
 		{"ingest.max_events", (*count)(&s.IngestMaxEvents), "most events in one request, a `number`"},
 		{"ingest.max_in_flight", &s.IngestMaxInFlight, "most bytes being published at once before 429 is answered, as a `size`"},
-		{"stream.url", (*text)(&s.Stream), "where events are made durable: embedded, or `kafka://host:port,host:port`"},
+		{"stream.url", (*text)(&s.Stream), "where events are made durable: embedded, or `kafka://host:port,host:port`, with /topic behind it if you like"},
 		{"stream.segment_bytes", &s.StreamSegmentBytes, "`size` at which the stream begins a new segment"},
 		{"stream.retain_age", &s.StreamRetainAge, "`age` at which committed stream segments are dropped; 0: never"},
 		{"stream.retain_bytes", &s.StreamRetainBytes, "`size` of the stream above which committed segments are dropped; 0: no bound"},
