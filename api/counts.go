@@ -52,15 +52,7 @@ func (a *API) counts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, err := json.Marshal(newCountsBody(c, counts))
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", typeJSON)
-	out := a.newAnswer(w)
-	defer out.release()
-	out.buf = append(append(out.buf, body...), '\n')
-	out.finish()
+	a.sendJSON(w, r, body, err)
 }
 
 func newCountsBody(c *query.Counts, counts *query.CountsAnswer) countsBody {

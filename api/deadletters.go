@@ -149,16 +149,3 @@ func letterProblem(err error) error {
 	}
 	return err
 }
-
-// sendJSON answers with a body that is complete, or with the error of making it.
-func (a *API) sendJSON(w http.ResponseWriter, r *http.Request, body []byte, err error) {
-	if err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	w.Header().Set("Content-Type", typeJSON)
-	out := a.newAnswer(w)
-	defer out.release()
-	out.buf = append(append(out.buf, body...), '\n')
-	out.finish()
-}

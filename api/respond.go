@@ -211,6 +211,19 @@ func (b *answer) fail(r *http.Request, err error) {
 	b.a.fail(b.w, r, err)
 }
 
+// sendJSON answers with a body that is complete, or with the error of making it.
+func (a *API) sendJSON(w http.ResponseWriter, r *http.Request, body []byte, err error) {
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", typeJSON)
+	out := a.newAnswer(w)
+	defer out.release()
+	out.buf = append(append(out.buf, body...), '\n')
+	out.finish()
+}
+
 // forget takes back what was said of an answer that is not sent.
 func forget(h http.Header) {
 	for _, name := range []string{"Content-Disposition", "Content-Encoding", "Content-Length", "Content-Type", "Trailer"} {

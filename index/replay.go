@@ -47,16 +47,9 @@ func (e *ResolvedError) Error() string {
 func (l *DeadLetters) Replay(ctx context.Context, p Publisher, letter event.Position, record []byte) (DeadLetter, error) {
 	l.resolving.Lock()
 	defer l.resolving.Unlock()
-	d, ok, err := l.Get(ctx, letter)
-	switch {
-	case err != nil:
+	d, err := l.open(ctx, letter, StateReplayed)
+	if err != nil || d.Resolution != nil {
 		return d, err
-	case !ok:
-		return d, ErrNoLetter
-	case d.State() == StateReplayed:
-		return d, nil
-	case d.State() == StateDiscarded:
-		return d, &ResolvedError{*d.Resolution}
 	}
 	switch {
 	case record != nil:
@@ -86,19 +79,27 @@ func (l *DeadLetters) Replay(ctx context.Context, p Publisher, letter event.Posi
 func (l *DeadLetters) Discard(ctx context.Context, letter event.Position) (DeadLetter, error) {
 	l.resolving.Lock()
 	defer l.resolving.Unlock()
+	d, err := l.open(ctx, letter, StateDiscarded)
+	if err != nil || d.Resolution != nil {
+		return d, err
+	}
+	d.Resolution = &Resolution{State: StateDiscarded, At: time.Now().UTC()}
+	return d, l.resolve(ctx, &d)
+}
+
+// open returns a letter that is to be resolved as wanted: one that is open, or
+// was resolved so before. l.resolving is held.
+func (l *DeadLetters) open(ctx context.Context, letter event.Position, wanted State) (DeadLetter, error) {
 	d, ok, err := l.Get(ctx, letter)
 	switch {
 	case err != nil:
 		return d, err
 	case !ok:
 		return d, ErrNoLetter
-	case d.State() == StateDiscarded:
-		return d, nil
-	case d.State() == StateReplayed:
+	case d.Resolution != nil && d.State() != wanted:
 		return d, &ResolvedError{*d.Resolution}
 	}
-	d.Resolution = &Resolution{State: StateDiscarded, At: time.Now().UTC()}
-	return d, l.resolve(ctx, &d)
+	return d, nil
 }
 
 // resolve makes the resolution of d durable. l.resolving is held.
