@@ -207,11 +207,15 @@ func TestSlowSenders(t *testing.T) {
 	const bound = 200
 	s := underFaults(t, filepath.Join(t.TempDir(), "data"), "--api-max-connections", strconv.Itoa(bound))
 	alone := usual(t, s)
+	http.DefaultClient.CloseIdleConnections() // or that would be one that gives way, at any moment
 	for range bound / 2 {
 		s.dial(t, "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"+`{"user_id":"a`)
 	}
 	for range 3 * bound {
 		s.dial(t, "POST /v1/events HTTP/1.1\r\nHost: loc")
+	}
+	for s.figure(t, "daybook_http_connections_shed_total") < bound/2+3*bound-bound {
+		time.Sleep(10 * time.Millisecond) // until all of them have come in
 	}
 	crowded := usual(t, s)
 	if waiting, answering := s.figure(t, `daybook_http_connections{state="waiting"}`), s.figure(t, `daybook_http_connections{state="answering"}`); waiting+answering > bound {
