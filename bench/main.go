@@ -9,8 +9,8 @@
 // output is Markdown: the machine, what was compared and how, and a table for
 // each number of events.
 //
-// What a program costs is what the operating system says of its process when
-// it has ended: CPU time of user and system, and peak memory.
+// What a program costs is what the operating system says of its process: CPU
+// time of user and system until it has ended, and its peak of resident memory.
 package main
 
 import (

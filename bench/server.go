@@ -31,7 +31,7 @@ type server struct {
 // usage is what a process took from its start to its end.
 type usage struct {
 	cpu    time.Duration // user and system
-	memory int64         // peak resident bytes; 0 where the system does not tell
+	memory int64         // peak resident bytes until it was told to stop; 0 where the system does not tell
 }
 
 // httpClient asks for no compression: the client shares the machine with the
@@ -98,6 +98,7 @@ func (s *server) kill() {
 
 // stop ends the server as an operator would and returns what it took.
 func (s *server) stop() (usage, error) {
+	memory := peakMemory(s.cmd.Process.Pid)
 	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
 		return usage{}, err
 	}
@@ -111,7 +112,7 @@ func (s *server) stop() (usage, error) {
 		return usage{}, errors.New("the server did not stop within 5 minutes")
 	}
 	st := s.cmd.ProcessState
-	return usage{cpu: st.UserTime() + st.SystemTime(), memory: peakMemory(st)}, nil
+	return usage{cpu: st.UserTime() + st.SystemTime(), memory: memory}, nil
 }
 
 // get asks for a path with parameters. An answer that is no success is an error.
