@@ -94,3 +94,35 @@ func post(t *testing.T, url string) int {
 	resp.Body.Close()
 	return resp.StatusCode
 }
+
+// TestTopicsThatDoNotServe: a server does not start over topics with which dead
+// letters would feed themselves, get out of order, or be refused for their size.
+func TestTopicsThatDoNotServe(t *testing.T) {
+	cluster := single.Cluster(t)
+	topic, over := overKafka(t, cluster)
+	for _, c := range []struct {
+		name       string
+		dead       string
+		partitions int32
+		config     map[string]*string
+		code       int
+		want       string
+	}{
+		{"the topic of the events", topic, 0, nil, exitUsage, "it must be another"},
+		{"two partitions", topic + ".two", 2, nil, exitError, "it must have one"},
+		{"small messages", topic + ".small", 1, map[string]*string{"max.message.bytes": new("70000")}, exitError, "max.message.bytes=70000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.partitions > 0 {
+				if _, err := cluster.Admin().CreateTopic(t.Context(), c.partitions, 1, c.config, c.dead); err != nil {
+					t.Fatal(err)
+				}
+			}
+			args := append([]string{"serve", "--listen", "127.0.0.1:0", "--data", t.TempDir(), "--log-level", "error"}, over...)
+			_, stderr, code := command(t, "", append(args, "--kafka-dead-letter-topic", c.dead)...)
+			if code != c.code || !strings.Contains(stderr, c.want) {
+				t.Errorf("exit code %d, want %d and %q in\n%s", code, c.code, c.want, stderr)
+			}
+		})
+	}
+}
