@@ -15,6 +15,11 @@
 // hold one of [Term.Exact], [Term.Prefix], [Term.Contains] or [Term.IntRange],
 // and need not think about absence.
 //
+// A [Text] may be one that does not look at what is hidden from a reader. Then
+// [Fields] leaves out what is hidden whole, and what [Text.Piece] and
+// [Text.MayMatch] rule out is ruled out; that a text field matches only
+// [Text.Match] can say.
+//
 // Operands are compiled when the tree is made. The Match methods do not
 // allocate, but for a value in a JSON field that is written with a backslash.
 //
@@ -218,7 +223,7 @@ func Fields(x Expr) event.FieldSet {
 		set = event.Fields(x.Selector.Field)
 	case *Text:
 		for f := range event.NumFields {
-			if f.IsText() {
+			if f.IsText() && !x.hidden.whole.Has(f) {
 				set |= event.Fields(f)
 			}
 		}

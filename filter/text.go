@@ -17,11 +17,15 @@ import (
 //
 // Case is Unicode's simple case folding: one character against one, so that K,
 // k and the Kelvin sign are the same and ß and ss are not.
+//
+// A Text that [Hidden.Restrict] made does not look at what is hidden. Its methods
+// know; whoever evaluates it leaves the last word to Match.
 type Text struct {
 	Needle string // as written; never ""
 	folded folded
 	json   string // the needle as it stands in a canonical JSON string
 	inJSON folded
+	hidden Hidden // what it does not look at
 }
 
 func newText(needle string) *Text {
@@ -30,9 +34,9 @@ func newText(needle string) *Text {
 }
 
 // Match reports whether one field's stored text (f says which) has a string
-// value that contains the needle. "" has none.
+// value that contains the needle and is not hidden. "" has none.
 func (t *Text) Match(f event.Field, field string) bool {
-	if field == "" || !f.IsText() {
+	if field == "" || !f.IsText() || t.hidden.whole.Has(f) {
 		return false
 	}
 	if f.Info().Kind != event.KindJSON {
@@ -44,18 +48,27 @@ func (t *Text) Match(f event.Field, field string) bool {
 		return false
 	}
 	found := false
-	event.EachString(field, func(s string) bool {
+	look := func(s string) bool {
 		found = t.folded.in(s)
 		return !found
-	})
+	}
+	if m := t.hidden.mask(f); m != nil && m.mayHide(field) {
+		m.eachString(field, m.keys, look)
+	} else {
+		event.EachString(field, look)
+	}
 	return found
 }
 
 // MayMatch reports whether one of several stored texts of field f may match, given
 // all of them in one piece without anything between. False is certain: what is in
-// one of them is in the piece. Looking through a piece costs a fraction of asking
-// [Text.Match] for each text.
+// one of them is in the piece. True may be owed to what is hidden, or to where two
+// texts meet. Looking through a piece costs a fraction of asking [Text.Match] for
+// each text.
 func (t *Text) MayMatch(f event.Field, piece string) bool {
+	if t.hidden.whole.Has(f) {
+		return false
+	}
 	if f.Info().Kind == event.KindJSON {
 		return t.inJSON.in(piece)
 	}

@@ -6,12 +6,18 @@ import (
 	"github.com/daybook-log/daybook/store/column"
 )
 
-// narrowFreeText looks through one text field after the other.
+// narrowFreeText looks through one text field after the other, but for those that
+// are hidden from the reader. Filters of pieces and joined values may hold what is
+// hidden inside a field: they only rule out, and t.Match decides.
 func (e *evaluator) narrowFreeText(t *filter.Text, set *rowset) error {
 	left, hits := e.words(set), e.words(set)
 	defer e.recycle(left, hits)
 	copy(left, set.words)
+	fields := filter.Fields(t)
 	for f := event.UserID; f <= event.Metadata; f++ {
+		if !fields.Has(f) {
+			continue
+		}
 		if has, err := e.src.has(f); err != nil {
 			return err
 		} else if !has {
