@@ -11,6 +11,7 @@ import (
 	"github.com/daybook-log/daybook/filter"
 	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/store"
+	"github.com/daybook-log/daybook/store/storetest"
 )
 
 // TestTextOfManyValues: whatever is passed over of columns with much text, a
@@ -85,6 +86,57 @@ func TestTextOfManyValues(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Fatalf("%s: %d events, %d match", text, len(got), len(want))
 			}
+		}
+	}
+}
+
+// TestHiddenTextOfManyValues: filters of pieces and joined values hold what is
+// hidden from a reader, and it makes no difference to what it finds, in plain
+// columns of two segments and in a head.
+func TestHiddenTextOfManyValues(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 6))
+	s := openQuiet(t, vfs.NewMem(), Options{})
+	m := &storetest.Model{}
+	edit := func(i int, e *event.Event) {
+		e.RequestID = fmt.Sprintf("%016x", r.Uint64())
+		e.Metadata = fmt.Sprintf(`{"card":{"number":"%08d"},"note":"%08d"}`, r.IntN(1e8), r.IntN(1e8))
+		if i%3 == 0 {
+			e.Metadata = fmt.Sprintf(`{"card.number":"%08d"}`, r.IntN(1e8))
+		}
+		if i%700 == 3 {
+			e.Reason = e.RequestID + " " + e.Metadata
+		}
+		m.Events = append(m.Events, *e)
+	}
+	fill(t, s, 9000, edit)
+	fill(t, s, 9000, edit)
+	head := slices.Clone(m.Events[:100])
+	end := s.Visible().At(0)
+	for i := range head {
+		head[i].ID, head[i].Offset = event.ID{0: 1, 1: byte(i), 6: 0x40}, end+int64(i)
+	}
+	if err := s.Append(t.Context(), head, event.Positions{end + int64(len(head))}); err != nil {
+		t.Fatal(err)
+	}
+	m.Events = append(m.Events, head...)
+	for i := range 4 {
+		e := &m.Events[r.IntN(len(m.Events))]
+		_, number, _ := strings.Cut(e.Metadata, `number":"`)
+		for _, names := range [][]string{{"metadata.card.number"}, {"metadata.note", "reason"}, {"metadata", "request_id"}} {
+			h, err := filter.ParseHidden(names)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, query := range []string{number[:8], number[1:6], "-" + number[:3], e.RequestID, e.RequestID + " or " + number[:8]} {
+				x, err := filter.Parse(query)
+				if err != nil {
+					t.Fatal(err)
+				}
+				storetest.CheckHidden(t, s, m, h, x)
+			}
+		}
+		if t.Failed() {
+			t.Fatalf("in round %d", i)
 		}
 	}
 }

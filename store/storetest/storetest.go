@@ -38,6 +38,8 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	t.Run("snapshot", func(t *testing.T) { testSnapshot(t, open(t)) })
 	t.Run("tail", func(t *testing.T) { testTail(t, open(t)) })
 	t.Run("cancel", func(t *testing.T) { testCancel(t, open(t)) })
+	t.Run("hidden", func(t *testing.T) { testHidden(t, open(t)) })
+	t.Run("hidden/random", func(t *testing.T) { testHiddenRandom(t, open(t)) })
 	t.Run("large", func(t *testing.T) { testLarge(t, open(t)) })
 	for _, partitions := range []int{1, 3} {
 		t.Run(fmt.Sprintf("random/%d-partitions", partitions), func(t *testing.T) { testRandom(t, open(t), partitions) })
