@@ -143,3 +143,56 @@ func BenchmarkMatch(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkHiddenApply is what handing out an event costs a reader from whom
+// something is hidden.
+func BenchmarkHiddenApply(b *testing.B) {
+	metadata := `{"browser":"Firefox","build":"2026.11.3","customer":{"id":"c-48213","plan":"enterprise"},` +
+		`"geo":{"city":"Oslo","country":"NO"},"order":{"currency":"EUR","items":[{"sku":"A1"},{"sku":"B2"}],"total":99.5},"retries":0}`
+	for _, bb := range []struct{ name, hidden string }{
+		{"zero", ``},
+		{"field", `source_ip`},
+		{"nothing-occurs", `metadata.ssn`},
+		{"ten-nothing-occurs", `metadata.ssn metadata.a metadata.b.c metadata.card.number labels.x labels.y changes.old.ssn changes.new.ssn metadata.email metadata.p.q`},
+		{"key-elsewhere", `metadata.id`},
+		{"key", `metadata.build`},
+		{"path", `metadata.customer.id`},
+		{"in-array", `metadata.order.items.sku`},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			h := mustHide(b, bb.hidden)
+			given := testEvents()[1]
+			given.Metadata = metadata
+			b.ReportAllocs()
+			for b.Loop() {
+				e := given
+				h.Apply(&e)
+			}
+		})
+	}
+}
+
+// BenchmarkHiddenText compares a text that must look past what is hidden with one
+// that may look at all.
+func BenchmarkHiddenText(b *testing.B) {
+	metadata := `{"customer":{"id":"c-48213","plan":"enterprise"},"geo":{"city":"Oslo","country":"NO"},"note":"Överföring klar","retries":0}`
+	for _, bb := range []struct{ name, hidden, query string }{
+		{"hit/all", ``, `oslo`},
+		{"hit/nothing-occurs", `metadata.ssn`, `oslo`},
+		{"hit/path", `metadata.customer.id`, `oslo`},
+		{"hidden-hit/path", `metadata.customer.id`, `48213`},
+		{"miss/all", ``, `bergen`},
+		{"miss/path", `metadata.customer.id`, `bergen`},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			x, err := mustHide(b, bb.hidden).Restrict(mustParse(b, bb.query))
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				x.(*Text).Match(event.Metadata, metadata)
+			}
+		})
+	}
+}

@@ -25,6 +25,12 @@ func TestDocExamples(t *testing.T) {
 			continue
 		}
 		examples[kind]++
+		if kind == "filter-hidden" {
+			if h, err := ParseHidden([]string{query}); err != nil || h.Names()[0] != query {
+				t.Errorf("line %d: hide %s: %v, %v", n+1, query, h.Names(), err)
+			}
+			continue
+		}
 		x, err := ParseAt(query, testNow)
 		switch kind {
 		case "filter":
@@ -44,7 +50,7 @@ func TestDocExamples(t *testing.T) {
 			}
 		}
 	}
-	if examples["filter"] < 80 || examples["filter-error"] < 10 || examples["text"] < 7 {
+	if examples["filter"] < 80 || examples["filter-error"] < 10 || examples["text"] < 7 || examples["filter-hidden"] < 5 {
 		t.Errorf("found only %v examples", examples)
 	}
 }

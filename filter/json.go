@@ -113,6 +113,11 @@ func (t *Term) containsJSON() string {
 // string (RFC 8785, 3.2.2.2).
 func appendJSON(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
+	plain := 0
+	for plain < len(s) && s[plain] >= ' ' && s[plain] != '"' && s[plain] != '\\' {
+		plain++
+	}
+	b, s = append(b, s[:plain]...), s[plain:]
 	for i := range len(s) {
 		c := s[i]
 		switch k := strings.IndexByte(escapeValues, c); {
