@@ -34,8 +34,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzMatchJSON checks that matching over a field that holds anything at all
-// does not panic: a store may hand over a damaged text.
+// FuzzMatchJSON checks that matching over a field that holds anything at all, and
+// taking out of it what is hidden, does not panic: a store may hand over a damaged text.
 func FuzzMatchJSON(f *testing.F) {
 	for _, e := range testEvents() {
 		for _, doc := range []string{e.Labels, e.Metadata, e.Changes} {
@@ -45,11 +45,14 @@ func FuzzMatchJSON(f *testing.F) {
 	for _, doc := range []string{`{`, `{"a"`, `{"a":`, `[`, `[[`, `{"a":"\`, `{"a":"x\u"}`, `"`, `{"":[,]}`, "\x00"} {
 		f.Add(`metadata.a:*`, doc)
 	}
+	hidden := mustHide(f, `metadata.a.b metadata."" labels.env changes.new.a`)
+	f.Add("b", `{"a":{"b`)
 	f.Fuzz(func(t *testing.T, query, doc string) {
 		x, err := ParseAt(query, testNow)
 		if err != nil {
 			return
 		}
+		hidden.Apply(&event.Event{Labels: doc, Metadata: doc, Changes: doc})
 		for _, leaf := range leaves(x, nil) {
 			switch leaf := leaf.(type) {
 			case *Term:
@@ -58,6 +61,11 @@ func FuzzMatchJSON(f *testing.F) {
 			case *Text:
 				leaf.Match(event.UserID, doc)
 				leaf.Match(event.Metadata, doc)
+				restricted, err := hidden.Restrict(leaf)
+				if err != nil {
+					t.Fatal(err)
+				}
+				restricted.(*Text).Match(event.Metadata, doc)
 			}
 		}
 	})

@@ -157,6 +157,9 @@ func checkRestrict(tb testing.TB, h Hidden, x Expr, e *event.Event) bool {
 		tb.Errorf("%s with %v hidden: a field besides %b counts", x, h.Names(), Fields(restricted))
 	}
 	for _, leaf := range leaves(restricted, nil) {
+		if term, ok := leaf.(*Term); ok && term.Selector.Value(e.Text(term.Selector.Field)) != term.Selector.Value(shown.Text(term.Selector.Field)) {
+			tb.Errorf("%v hidden: the value of %s is not that of what is shown", h.Names(), term.Selector)
+		}
 		text, ok := leaf.(*Text)
 		for f := event.UserID; ok && f.IsText(); f++ {
 			field, piece := e.Text(f), newFolded(text.Piece(f))
