@@ -47,7 +47,7 @@ func appendMember(dst []byte, e *Event, f Field) []byte {
 		if f >= Changes {
 			return append(dst, *p...)
 		}
-		return appendString(dst, *p)
+		return AppendString(dst, *p)
 	}
 	switch f {
 	case EventID:
@@ -108,9 +108,9 @@ var canonicalOrder = func() (order []Field) {
 	return order
 }()
 
-// appendString appends s, which is UTF-8, as a JSON string with the escapes that
-// RFC 8785 asks for and no others.
-func appendString(dst []byte, s string) []byte {
+// AppendString appends s, which is UTF-8, as a JSON string with the escapes that
+// RFC 8785 asks for and no others. [UnquoteJSON] is its inverse.
+func AppendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	for {
 		n := plainPrefix(bytesOf(s))

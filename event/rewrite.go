@@ -193,7 +193,7 @@ func (r *rewriter) text(i int) int {
 	if s == nil {
 		return -1
 	}
-	r.out = appendString(r.out, stringOf(s))
+	r.out = AppendString(r.out, stringOf(s))
 	return quote + 1
 }
 

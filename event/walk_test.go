@@ -129,7 +129,7 @@ func TestScanString(t *testing.T) {
 				t.Fatalf("byte %#x at %d: got %d, %b, want %d, %b", c, place, end, flags, wantEnd, want)
 			}
 			if s := string(b[:20]); c < 0x80 {
-				if got, ok := UnquoteJSON(string(appendString(nil, s))); !ok || got != s {
+				if got, ok := UnquoteJSON(string(AppendString(nil, s))); !ok || got != s {
 					t.Fatalf("%q came back as %q", s, got)
 				}
 			}
@@ -157,7 +157,7 @@ func FuzzWalk(f *testing.F) {
 				if len(rebuilt) > 1 {
 					rebuilt = append(rebuilt, ',')
 				}
-				rebuilt = fmt.Appendf(appendString(rebuilt, key), ":%s", value)
+				rebuilt = fmt.Appendf(AppendString(rebuilt, key), ":%s", value)
 				return true
 			})
 			if string(rebuilt)+"}" != s {
