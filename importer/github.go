@@ -60,11 +60,11 @@ var github = mapping{
 		event.Reason:    at("explanation", "message"),
 	},
 	labels: map[string]rule{
-		"business": at("business"),
-		"country":  at("actor_location.country_code"),
-		"org":      at("org", "organization.login"),
-		"repo":     at("repo", "repository.full_name"),
-		"token":    at("programmatic_access_type"),
+		"business":   at("business"),
+		"country":    at("actor_location.country_code"),
+		"org":        at("org", "organization.login"),
+		"repo":       at("repo", "repository.full_name"),
+		"token_type": at("programmatic_access_type"),
 	},
 }
 
