@@ -1,7 +1,8 @@
 // Package ingest takes events in. Each protocol, HTTP here and Kafka's in
 // ingest/kafka, turns what arrives into events and a [Receipt] into an answer;
-// in between lies the [Publisher], which is the same for all of them: identity, duplicate
-// check, canonical bytes, one append to the stream, receipts.
+// in between lies the [Publisher], which is the same for all of them: identity,
+// redaction (ingest/redact), duplicate check, canonical bytes, one append to the
+// stream, receipts.
 //
 //	HTTP body ─► split ─► event.Decoder ─► Batch.Add ─► Batch.Publish ─► answer
 //	             (split.go)               (publisher.go)               (answer.go)

@@ -13,6 +13,11 @@ type Metrics struct {
 	RefusedSyntax atomic.Int64 // not a JSON object, or larger than an event may be
 	RefusedField  atomic.Int64 // a field is missing, unknown or wrong
 
+	// Values replaced by the Redactor, and the events that they were in. They
+	// count when an event is added to a batch, whatever becomes of it then.
+	RedactedValues atomic.Int64
+	RedactedEvents atomic.Int64
+
 	// Events that were good and yet not acknowledged, because the append
 	// failed. The publisher was told and sends them again.
 	Failed atomic.Int64

@@ -25,6 +25,16 @@ type Store interface {
 	Visible() event.Positions
 }
 
+// Redactor takes secrets out of events; [redact.Redactor] is one.
+//
+// [redact.Redactor]: https://pkg.go.dev/github.com/daybook-log/daybook/ingest/redact#Redactor
+type Redactor interface {
+	// Redact replaces what is secret in e and returns how many values it
+	// replaced. It changes no byte that e's strings share with others. It is
+	// called by many goroutines at once.
+	Redact(e *event.Event) (n int)
+}
+
 // DefaultWindow is how far back a duplicate is looked for.
 const DefaultWindow = 7 * 24 * time.Hour
 
@@ -40,6 +50,10 @@ type PublisherOptions struct {
 	// Keyed gives every record its [stream.Key]. Only a stream of more than
 	// one partition looks at keys, and they cost two allocations an event.
 	Keyed bool
+
+	// Redactor sees every event before it goes into the stream; nil: events go
+	// as they came.
+	Redactor Redactor
 
 	Metrics *Metrics // nil: not counted
 }
@@ -62,11 +76,12 @@ type PublisherOptions struct {
 // spares the stream the copy; when it cannot be exact it lets the event pass
 // and counts it ([Metrics].DuplicateChecksSkipped).
 type Publisher struct {
-	stream  Stream
-	store   Store
-	window  time.Duration
-	keyed   bool
-	metrics *Metrics
+	stream   Stream
+	store    Store
+	window   time.Duration
+	keyed    bool
+	redactor Redactor // nil: none
+	metrics  *Metrics
 
 	ids     event.IDSource
 	flights flights
@@ -81,7 +96,7 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	if o.Metrics == nil {
 		o.Metrics = new(Metrics)
 	}
-	p := &Publisher{stream: o.Stream, store: o.Store, window: o.Window, keyed: o.Keyed, metrics: o.Metrics}
+	p := &Publisher{stream: o.Stream, store: o.Store, window: o.Window, keyed: o.Keyed, redactor: o.Redactor, metrics: o.Metrics}
 	p.flights.init()
 	p.batches.New = func() any { return &Batch{p: p} }
 	return p
@@ -161,10 +176,10 @@ func (b *Batch) Size() int { return len(b.data) }
 // Publish has returned nil. They are valid until Reset or Release.
 func (b *Batch) Receipts() []Receipt { return b.receipts }
 
-// Add completes a decoded event (identity, timestamp) and adds it. Nothing of e
-// is kept. A batch holds at most 1 GiB; publish long before that. Add returns
-// [event.Errors] and adds nothing when the canonical form is larger than an
-// event may be.
+// Add completes a decoded event (identity, timestamp), redacts it, and adds it.
+// Nothing of e is kept. A batch holds at most 1 GiB; publish long before that. Add
+// returns [event.Errors] and adds nothing when the canonical form is larger than
+// an event may be, which redaction can make it.
 func (b *Batch) Add(e *event.Event) error {
 	chosen := !e.ID.IsZero()
 	var now time.Time
@@ -172,11 +187,23 @@ func (b *Batch) Add(e *event.Event) error {
 		now = time.Now()
 	}
 	e.Complete(&b.p.ids, now)
+	redacted := 0
+	if b.p.redactor != nil {
+		redacted = b.p.redactor.Redact(e)
+	}
 	start := len(b.data)
 	b.data = event.AppendCanonical(b.data, e)
 	if size := len(b.data) - start; size > event.MaxSize {
 		b.data = b.data[:start]
-		return event.Errors{{Reason: fmt.Sprintf("the event's canonical form is %d bytes; at most %d are accepted", size, event.MaxSize)}}
+		after := ""
+		if redacted > 0 {
+			after = fmt.Sprintf(" after %d values in it were redacted", redacted)
+		}
+		return event.Errors{{Reason: fmt.Sprintf("the event's canonical form is %d bytes%s; at most %d are accepted", size, after, event.MaxSize)}}
+	}
+	if redacted > 0 {
+		b.p.metrics.RedactedValues.Add(int64(redacted))
+		b.p.metrics.RedactedEvents.Add(1)
 	}
 	if chosen {
 		b.sent = append(b.sent, int32(len(b.ids)))
