@@ -47,6 +47,8 @@ func (srv *server) ingestFigures() []api.Figure {
 		counter("ingest_duplicates_total", "Events acknowledged with the position of their original.", m.Duplicates.Load()),
 		refused("syntax", m.RefusedSyntax.Load()),
 		refused("field", m.RefusedField.Load()),
+		counter("ingest_redacted_values_total", "Values in which a secret was replaced before the event went into the stream.", m.RedactedValues.Load()),
+		counter("ingest_redacted_events_total", "Events that these values were in.", m.RedactedEvents.Load()),
 		counter("ingest_failed_total", "Good events that were not acknowledged because the append failed.", m.Failed.Load()),
 		counter("ingest_duplicate_checks_skipped_total", "Events whose receipt could not tell exactly whether they are duplicates.", m.DuplicateChecksSkipped.Load()),
 		counter("ingest_requests_total", "Publish requests begun.", m.HTTP.Requests.Load()),
