@@ -57,10 +57,10 @@ type wire struct {
 	done  chan struct{} // closed when nothing is published any more
 
 	mu          sync.Mutex
-	recent      []event.Event               // guarded by mu: published last
-	receipts    map[event.ID]event.Position // guarded by mu
-	connections int                         // guarded by mu
-	pages       int                         // guarded by mu
+	recent      []event.Event                     // guarded by mu: published last
+	receipts    map[event.Identity]event.Position // guarded by mu
+	connections int                               // guarded by mu
+	pages       int                               // guarded by mu
 	verdict     []func(*querytest.Oracle) error
 }
 
@@ -71,7 +71,7 @@ func exactOverHTTP(t *testing.T, seed uint64) {
 		HeadRows:    200 + rng.IntN(400),
 		RetainBytes: int64(130+rng.IntN(70)) << 10, // more than what is published again may lie back
 	}
-	w := &wire{done: make(chan struct{}), receipts: make(map[event.ID]event.Position)}
+	w := &wire{done: make(chan struct{}), receipts: make(map[event.Identity]event.Position)}
 	w.server, w.log, w.store = openPipeline(t, options, query.Options{Heartbeat: 10 * time.Millisecond})
 	var publishers, others errgroup.Group
 	for range 3 {
@@ -99,8 +99,8 @@ func exactOverHTTP(t *testing.T, seed uint64) {
 		}
 	}
 	for id, at := range w.receipts {
-		if got := oracle.ID(at.Offset); got != id {
-			t.Errorf("%s was acknowledged at offset %d, where %s lies", id, at.Offset, got)
+		if got := oracle.Identity(at.Offset); got != id {
+			t.Errorf("%v was acknowledged at offset %d, where %v lies", id, at.Offset, got)
 		}
 	}
 	st := w.store.Stats()
@@ -139,10 +139,10 @@ func (w *wire) publishAll(rng *rand.Rand) error {
 		}
 		w.mu.Lock()
 		for i, at := range publish.Results {
-			if before, known := w.receipts[events[i].ID]; known && before != at {
+			if before, known := w.receipts[events[i].Identity()]; known && before != at {
 				err = fmt.Errorf("%s was acknowledged at %v and at %v", events[i].ID, before, at)
 			}
-			w.receipts[events[i].ID] = at
+			w.receipts[events[i].Identity()] = at
 		}
 		w.mu.Unlock()
 		if err != nil {

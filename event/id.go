@@ -8,11 +8,23 @@ import (
 	"time"
 )
 
-// ID is an event's identity, a UUID of any version.
+// ID is an event_id, a UUID of any version. It tells the events of one tenant
+// apart; see [Identity].
 type ID [16]byte
 
+// Identity is what makes an event itself: two events are one when both are of
+// the same tenant and have the same ID. Tenants choose IDs without knowing of
+// one another's, and learn nothing of them.
+type Identity struct {
+	TenantID string
+	ID       ID
+}
+
+// Identity returns e's identity, whose string is e's.
+func (e *Event) Identity() Identity { return Identity{e.TenantID, e.ID} }
+
 // IsZero reports whether id is the nil UUID, which stands for "not assigned"
-// and is no identity.
+// and identifies nothing.
 func (id ID) IsZero() bool { return id == ID{} }
 
 // Version returns the UUID version that id claims.

@@ -69,7 +69,7 @@ func (s *blackHole) Visible() event.Positions                                   
 func (s *blackHole) Committed() event.Positions                                 { return nil }
 func (s *blackHole) Wait(context.Context, event.Positions) error                { return nil }
 
-func (*blackHole) Known(_ context.Context, _ []event.ID, _ int64, found []event.Position) error {
+func (*blackHole) Known(_ context.Context, _ []event.Identity, _ int64, found []event.Position) error {
 	for i := range found {
 		found[i].Offset = -1
 	}

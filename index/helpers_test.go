@@ -24,7 +24,7 @@ type cellar struct {
 	mu        sync.Mutex
 	log       event.LogID
 	rows      []event.Event
-	known     map[event.ID]event.Position
+	known     map[event.Identity]event.Position
 	visible   event.Positions
 	committed event.Positions
 	kept      int // rows that are committed
@@ -34,7 +34,7 @@ type cellar struct {
 }
 
 func newCellar() *cellar {
-	return &cellar{known: make(map[event.ID]event.Position), changed: make(chan struct{})}
+	return &cellar{known: make(map[event.Identity]event.Position), changed: make(chan struct{})}
 }
 
 func (c *cellar) failure(step string) error {
@@ -65,13 +65,13 @@ func (c *cellar) Append(ctx context.Context, rows []event.Event, reached event.P
 	}
 	for i := range rows {
 		e := rows[i].Clone()
-		if _, ok := c.known[e.ID]; ok {
+		if _, ok := c.known[e.Identity()]; ok {
 			return fmt.Errorf("%s is appended twice", e.ID)
 		}
 		if !reached.Includes(e.Position()) || c.visible.Includes(e.Position()) {
 			return fmt.Errorf("row at %v outside %v to %v", e.Position(), c.visible, reached)
 		}
-		c.known[e.ID] = e.Position()
+		c.known[e.Identity()] = e.Position()
 		c.rows = append(c.rows, e)
 	}
 	c.visible = reached
@@ -81,7 +81,7 @@ func (c *cellar) Append(ctx context.Context, rows []event.Event, reached event.P
 	return nil
 }
 
-func (c *cellar) Known(ctx context.Context, ids []event.ID, since int64, found []event.Position) error {
+func (c *cellar) Known(ctx context.Context, ids []event.Identity, since int64, found []event.Position) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.failure("known"); err != nil {
@@ -90,7 +90,7 @@ func (c *cellar) Known(ctx context.Context, ids []event.ID, since int64, found [
 	for i, id := range ids {
 		pos, ok := c.known[id]
 		if ok {
-			k := slices.IndexFunc(c.rows, func(e event.Event) bool { return e.ID == id })
+			k := slices.IndexFunc(c.rows, func(e event.Event) bool { return e.Identity() == id })
 			ok = c.rows[k].ReceivedAt >= since
 		}
 		if !ok {
@@ -142,7 +142,7 @@ func (c *cellar) reopen() *cellar {
 	n.rows = slices.Clone(c.rows[:c.kept])
 	n.log, n.kept, n.visible, n.committed = c.log, c.kept, c.committed.Clone(), c.committed.Clone()
 	for _, e := range n.rows {
-		n.known[e.ID] = e.Position()
+		n.known[e.Identity()] = e.Position()
 	}
 	return n
 }
@@ -176,15 +176,22 @@ func openLetters(t testing.TB, s LetterStream) *DeadLetters {
 	return l
 }
 
-func idOf(n int) event.ID {
+// identityOf returns the n-th identity. One in four has the ID of the one before, of
+// another tenant.
+func identityOf(n int) event.Identity {
+	tenant := "default"
+	if n%4 == 0 {
+		tenant, n = "acme", n-1
+	}
 	id, _ := event.ParseID(fmt.Sprintf("0198c0de-0000-7000-8000-%012d", n))
-	return id
+	return event.Identity{TenantID: tenant, ID: id}
 }
 
 // record returns the canonical bytes of an event with the n-th identity.
 func record(n int) []byte {
-	e := event.Event{ID: idOf(n), Timestamp: int64(n) * int64(time.Second), UserID: "alice", Action: "a", Resource: "r",
-		TenantID: "default", Outcome: "unknown", Operation: "other", UserType: "user"}
+	id := identityOf(n)
+	e := event.Event{ID: id.ID, Timestamp: int64(n) * int64(time.Second), UserID: "alice", Action: "a", Resource: "r",
+		TenantID: id.TenantID, Outcome: "unknown", Operation: "other", UserType: "user"}
 	return event.AppendCanonical(nil, &e)
 }
 

@@ -28,7 +28,7 @@ type Stream interface {
 type Store interface {
 	Follow(log event.LogID) error
 	Append(ctx context.Context, rows []event.Event, reached event.Positions) error
-	Known(ctx context.Context, ids []event.ID, since int64, found []event.Position) error
+	Known(ctx context.Context, ids []event.Identity, since int64, found []event.Position) error
 	Visible() event.Positions
 	Committed() event.Positions
 	Wait(ctx context.Context, pos event.Positions) error
@@ -81,12 +81,13 @@ type Indexer struct {
 	// What follows belongs to the goroutine of Run.
 	reader  stream.Reader
 	decoder event.Decoder
-	reached event.Positions   // past every record that is in rows or was passed over
-	rows    []event.Event     // decoded, not appended yet
-	letter  []DeadLetter      // refused among them
-	ids     []event.ID        // of rows
-	found   []event.Position  // of ids, in the store
-	seen    map[event.ID]bool // ids of rows
+	reached event.Positions    // past every record that is in rows or was passed over
+	rows    []event.Event      // decoded, not appended yet
+	letter  []DeadLetter       // refused among them
+	ids     []event.Identity   // of rows
+	found   []event.Position   // of ids, in the store
+	seen    map[event.ID]int32 // by ID, the last row that is kept and has it
+	before  []int32            // by row that is kept, the one before with its ID; -1: none
 }
 
 // reunite is what to do about a stream and a store that are not of one piece.
@@ -132,7 +133,7 @@ func New(ctx context.Context, o Options) (*Indexer, error) {
 	return &Indexer{
 		stream: o.Stream, store: o.Store, restorer: o.Restorer, letters: o.DeadLetters, topic: o.Topic, window: int64(o.Window), log: o.Logger,
 		done: make(chan struct{}), reader: reader, reached: from,
-		rows: make([]event.Event, 0, maxRows), seen: make(map[event.ID]bool, maxRows),
+		rows: make([]event.Event, 0, maxRows), seen: make(map[event.ID]int32, maxRows),
 	}, nil
 }
 
@@ -306,10 +307,13 @@ func (x *Indexer) flush(ctx context.Context) error {
 // dropCopies removes the rows whose identity the store holds or an earlier row
 // has. When it fails the rows are as they were.
 func (x *Indexer) dropCopies(ctx context.Context) error {
-	x.ids = x.ids[:0]
+	defer func() { // tenants refer to the stream's memory
+		clear(x.ids)
+		x.ids = x.ids[:0]
+	}()
 	oldest := x.rows[0].ReceivedAt
 	for i := range x.rows {
-		x.ids = append(x.ids, x.rows[i].ID)
+		x.ids = append(x.ids, x.rows[i].Identity())
 		oldest = min(oldest, x.rows[i].ReceivedAt)
 	}
 	x.found = slices.Grow(x.found[:0], len(x.ids))[:len(x.ids)]
@@ -317,12 +321,20 @@ func (x *Indexer) dropCopies(ctx context.Context) error {
 		return err
 	}
 	clear(x.seen)
+	x.before = x.before[:0]
 	kept := 0
 	for i := range x.rows {
-		if x.found[i].Offset >= 0 || x.seen[x.ids[i]] {
+		if x.found[i].Offset >= 0 {
 			continue
 		}
-		x.seen[x.ids[i]] = true
+		last, seen := x.seen[x.ids[i].ID]
+		if !seen {
+			last = -1
+		} else if x.isKept(last, x.rows[i].TenantID) {
+			continue
+		}
+		x.seen[x.ids[i].ID] = int32(kept)
+		x.before = append(x.before, last)
 		if kept != i {
 			x.rows[kept] = x.rows[i]
 		}
@@ -330,6 +342,16 @@ func (x *Indexer) dropCopies(ctx context.Context) error {
 	}
 	x.rows = x.rows[:kept]
 	return nil
+}
+
+// isKept reports whether row, or one before it with its ID, is of the tenant.
+func (x *Indexer) isKept(row int32, tenant string) bool {
+	for ; row >= 0; row = x.before[row] {
+		if x.rows[row].TenantID == tenant {
+			return true
+		}
+	}
+	return false
 }
 
 // release tells the stream what it may forget.

@@ -35,7 +35,7 @@ func TestIndex(t *testing.T) {
 		t.Errorf("lag %d, %v", n, err)
 	}
 	for i, e := range store.rows {
-		if e.ReceivedAt == 0 || e.UserID != "alice" || e.ID != idOf(i+1) {
+		if e.ReceivedAt == 0 || e.UserID != "alice" || e.Identity() != identityOf(i+1) {
 			t.Errorf("row %d is %+v", i, e)
 		}
 	}
@@ -423,7 +423,7 @@ func TestIndexRestarts(t *testing.T) {
 		t.Errorf("%d rows, want %d", len(store.rows), next)
 	}
 	for i, e := range store.rows {
-		if e.ID != idOf(i+1) {
+		if e.Identity() != identityOf(i+1) {
 			t.Fatalf("row %d is %s: lost or out of order", i, e.ID)
 		}
 	}
@@ -471,7 +471,7 @@ func TestRunFailsWithTheStream(t *testing.T) {
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, store := openLog(t, wal.Options{}), newCellar()
-		store.known = map[event.ID]event.Position{}
+		store.known = map[event.Identity]event.Position{}
 		x, stop := start(t, Options{Stream: log, Store: lenient{store}, DeadLetters: openLetters(t, openLog(t, wal.Options{}))})
 		for _, wait := range []time.Duration{0, MinWindow - time.Second, 2 * time.Second} {
 			time.Sleep(wait)
@@ -491,7 +491,7 @@ type lenient struct{ *cellar }
 func (l lenient) Append(ctx context.Context, rows []event.Event, reached event.Positions) error {
 	l.mu.Lock()
 	for i := range rows {
-		delete(l.known, rows[i].ID)
+		delete(l.known, rows[i].Identity())
 	}
 	l.mu.Unlock()
 	return l.cellar.Append(ctx, rows, reached)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,6 +135,25 @@ func TestReplayAgain(t *testing.T) {
 	}
 	if e := store.rows[0]; e.ID.Version() != 8 || e.Timestamp != 7 {
 		t.Errorf("the event has identity %s and timestamp %d, not its letter's", e.ID, e.Timestamp)
+	}
+}
+
+// TestReplayOfTwoTenants: letters with one event_id of two tenants become two
+// events.
+func TestReplayOfTwoTenants(t *testing.T) {
+	const event1 = `{"event_id":"0198c0de-0000-7000-8000-000000000001","user_id":"alice","action":"a","resource":"r","timestamp":"2026-11-24T10:00:00Z","tenant_id":`
+	l, _ := lettersOf(t, event1+`"acme"}`, event1+`"other"}`, event1+`"acme"}`)
+	log, store := openLog(t, wal.Options{}), newCellar()
+	p := &publisher{log: log}
+	for i := range int64(3) {
+		if _, err := l.Replay(t.Context(), p, event.Position{Offset: i}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x, _ := start(t, Options{Stream: log, Store: store, DeadLetters: l})
+	drain(t, x)
+	if got := store.offsets(); !slices.Equal(got, []int64{0, 1}) {
+		t.Errorf("stored are %v, want the first two of three", got)
 	}
 }
 

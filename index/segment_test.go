@@ -77,11 +77,11 @@ func boot(t testing.TB, fsys vfs.FS, dir string, so segment.Options, logs *syncB
 }
 
 // stored returns how often each identity is in the store.
-func (m *machine) stored(t testing.TB) map[event.ID]int {
+func (m *machine) stored(t testing.TB) map[event.Identity]int {
 	t.Helper()
-	seen := map[event.ID]int{}
+	seen := map[event.Identity]int{}
 	err := m.store.Scan(t.Context(), store.Scan{Range: store.AllTime, Order: store.ByPosition}, func(e *event.Event) bool {
-		seen[e.ID]++
+		seen[event.Identity{TenantID: strings.Clone(e.TenantID), ID: e.ID}]++
 		return true
 	})
 	if err != nil {
@@ -90,14 +90,14 @@ func (m *machine) stored(t testing.TB) map[event.ID]int {
 	return seen
 }
 
-func checkOnce(t testing.TB, seen map[event.ID]int, want int) {
+func checkOnce(t testing.TB, seen map[event.Identity]int, want int) {
 	t.Helper()
 	if len(seen) != want {
 		t.Errorf("the store holds %d identities, want %d", len(seen), want)
 	}
 	for id, n := range seen {
 		if n != 1 {
-			t.Errorf("the store holds %s %d times", id, n)
+			t.Errorf("the store holds %v %d times", id, n)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func TestCrash(t *testing.T) {
 	for seed := range uint64(6) {
 		rng := rand.New(rand.NewPCG(seed, 3))
 		fsys := vfs.NewMem()
-		acked := map[event.ID]bool{}
+		acked := map[event.Identity]bool{}
 		sent := 0
 		for range 6 {
 			m := boot(t, fsys, "data", segment.Options{HeadRows: 64, HeadAge: time.Millisecond}, nil)
@@ -147,7 +147,7 @@ func TestCrash(t *testing.T) {
 					t.Fatal(err)
 				}
 				for n := from + 1; n <= sent; n++ {
-					acked[idOf(n)] = true
+					acked[identityOf(n)] = true
 				}
 			}
 			if rng.IntN(3) == 0 {
@@ -204,15 +204,15 @@ func TestRebuild(t *testing.T) {
 	damage(t, filepath.Join(dir, "store"))
 
 	m = boot(t, vfs.OS(), dir, segment.Options{HeadRows: 2000}, logs)
-	var seen map[event.ID]int
+	var seen map[event.Identity]int
 	deadline := time.Now().Add(time.Minute)
 	for next := n; ; {
 		next++
 		put(t, m.log, record(next), record(next-n))
 		drain(t, m.index)
-		seen = map[event.ID]int{}
+		seen = map[event.Identity]int{}
 		err := m.store.Scan(t.Context(), store.Scan{Range: store.AllTime, Order: store.ByPosition}, func(e *event.Event) bool {
-			seen[e.ID]++
+			seen[event.Identity{TenantID: strings.Clone(e.TenantID), ID: e.ID}]++
 			return true
 		})
 		if s := m.index.Stats(); err == nil && s.Restored > 0 && len(m.store.Missing()) == 0 {

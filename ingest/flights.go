@@ -20,6 +20,10 @@ import (
 //
 // An identity that has left the table because the store shows it is found by
 // asking the store; so whoever misses here asks there, in this order.
+//
+// Of the tenant the table has a hash of 64 bits, under a seed that nobody knows and
+// that is another in each process. So two tenants that use one event_id are taken
+// for one with a chance of 2⁻⁶⁴, and nobody can choose names or ids to better it.
 type flights struct {
 	forgetAt int // maxGeneration
 
@@ -38,10 +42,16 @@ const (
 	maxGeneration = 512 << 10
 )
 
+// claimed is an identity as the table has it.
+type claimed struct {
+	id     event.ID
+	tenant uint64 // hash of its name, see [chosen]
+}
+
 // generation is one map of identities. It holds no pointer per identity, so
 // the garbage collector need not look into the map.
 type generation struct {
-	refs    map[event.ID]ref
+	refs    map[claimed]ref
 	flights []*flight
 	held    int             // flights, and the positions that they hold
 	pending int             // flights whose outcome is open
@@ -75,8 +85,8 @@ func (f *flight) position(i uint32) event.Position {
 
 func (t *flights) init() {
 	t.forgetAt = maxGeneration
-	t.younger = &generation{refs: make(map[event.ID]ref)}
-	t.older = &generation{refs: make(map[event.ID]ref)}
+	t.younger = &generation{refs: make(map[claimed]ref)}
+	t.older = &generation{refs: make(map[claimed]ref)}
 }
 
 // claim claims the chosen identities of b that nobody published yet, fills in
@@ -109,8 +119,9 @@ func (t *flights) tryClaim(f *flight, b *Batch, visible event.Positions) <-chan 
 	g := t.younger
 	f.gen, f.number = nil, uint32(len(g.flights))
 	claims := false
-	for k, i := range b.sent {
-		id := b.ids[i]
+	for k := range b.sent {
+		i := b.sent[k].event
+		id := claimed{b.ids[i], b.sent[k].tenant}
 		r, ok := g.refs[id]
 		from := g
 		if !ok {
@@ -147,10 +158,11 @@ func (t *flights) tryClaim(f *flight, b *Batch, visible event.Positions) <-chan 
 }
 
 // unclaim takes the claims of the given events back.
-func (b *Batch) unclaim(g *generation, sent []int32) {
-	for _, i := range sent {
+func (b *Batch) unclaim(g *generation, sent []chosen) {
+	for _, c := range sent {
+		i := c.event
 		if b.fate[i] == toAppend {
-			delete(g.refs, b.ids[i])
+			delete(g.refs, claimed{b.ids[i], c.tenant})
 		}
 		b.fate[i] = toAppend
 		b.receipts[i] = Receipt{ID: b.ids[i]}
@@ -174,7 +186,7 @@ func (t *flights) turn(visible event.Positions, m *Metrics) {
 	empty := t.older
 	if empty.pending > 0 || len(empty.refs) > 4*turnGeneration {
 		// Pending flights keep theirs to themselves, and a map never shrinks.
-		empty = &generation{refs: make(map[event.ID]ref)}
+		empty = &generation{refs: make(map[claimed]ref)}
 	}
 	clear(empty.refs)
 	clear(empty.flights)
@@ -215,9 +227,10 @@ func (t *flights) abandon(f *flight, b *Batch) {
 	if f.over || f.gen == nil {
 		return
 	}
-	for _, i := range b.sent {
-		if r, ok := f.gen.refs[b.ids[i]]; ok && r == (ref{f.number, uint32(i)}) {
-			delete(f.gen.refs, b.ids[i])
+	for _, c := range b.sent {
+		id := claimed{b.ids[c.event], c.tenant}
+		if r, ok := f.gen.refs[id]; ok && r == (ref{f.number, uint32(c.event)}) {
+			delete(f.gen.refs, id)
 		}
 	}
 	t.end(f)

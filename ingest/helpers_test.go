@@ -19,13 +19,13 @@ import (
 // shelf is a store that knows what it was told of.
 type shelf struct {
 	mu      sync.Mutex
-	known   map[event.ID]event.Position
+	known   map[event.Identity]event.Position
 	visible event.Positions
 	err     error // of Known
 	asked   int   // identities
 }
 
-func (s *shelf) Known(ctx context.Context, ids []event.ID, since int64, found []event.Position) error {
+func (s *shelf) Known(ctx context.Context, ids []event.Identity, since int64, found []event.Position) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -53,12 +53,12 @@ func (s *shelf) show(t testing.TB, log stream.Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.known == nil {
-		s.known = make(map[event.ID]event.Position)
+		s.known = make(map[event.Identity]event.Position)
 	}
 	end, _ := log.End(t.Context())
 	for i, e := range contents(t, log) {
-		if _, ok := s.known[e.ID]; !ok {
-			s.known[e.ID] = event.Position{Offset: int64(i)}
+		if _, ok := s.known[e.Identity()]; !ok {
+			s.known[e.Identity()] = event.Position{Offset: int64(i)}
 		}
 	}
 	s.visible = end.Clone()

@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"sync"
@@ -21,7 +23,7 @@ type Stream interface {
 // Store is what ingest needs of the store: to know what is there already.
 type Store interface {
 	// Known and Visible are those of store.Store.
-	Known(ctx context.Context, ids []event.ID, since int64, found []event.Position) error
+	Known(ctx context.Context, ids []event.Identity, since int64, found []event.Position) error
 	Visible() event.Positions
 }
 
@@ -43,7 +45,7 @@ type PublisherOptions struct {
 	Stream Stream
 	Store  Store
 
-	// Window is how long after an event the same event_id is recognised as its
+	// Window is how long after an event the same identity is recognised as its
 	// duplicate; 0: DefaultWindow. It is the window of the index.
 	Window time.Duration
 
@@ -71,7 +73,10 @@ type PublisherOptions struct {
 // another request at this moment. An event whose event_id was assigned here is
 // new by construction and is not looked up.
 //
-// The guarantor of "the same id is one event" is the index, which sees all
+// Both are asked for tenant and event_id together: what one tenant publishes
+// changes nothing of the fate or the receipt of another's event.
+//
+// The guarantor of "the same identity is one event" is the index, which sees all
 // events in one order. The check here makes the receipt tell the truth and
 // spares the stream the copy; when it cannot be exact it lets the event pass
 // and counts it ([Metrics].DuplicateChecksSkipped).
@@ -84,6 +89,7 @@ type Publisher struct {
 	metrics  *Metrics
 
 	ids     event.IDSource
+	seed    maphash.Seed // of the tenants of identities in flights
 	flights flights
 	batches sync.Pool // of *Batch
 }
@@ -96,7 +102,7 @@ func NewPublisher(o PublisherOptions) *Publisher {
 	if o.Metrics == nil {
 		o.Metrics = new(Metrics)
 	}
-	p := &Publisher{stream: o.Stream, store: o.Store, window: o.Window, keyed: o.Keyed, redactor: o.Redactor, metrics: o.Metrics}
+	p := &Publisher{stream: o.Stream, store: o.Store, window: o.Window, keyed: o.Keyed, redactor: o.Redactor, metrics: o.Metrics, seed: maphash.MakeSeed()}
 	p.flights.init()
 	p.batches.New = func() any { return &Batch{p: p} }
 	return p
@@ -116,25 +122,33 @@ func (p *Publisher) Refused(errs event.Errors) {
 type Receipt struct {
 	ID        event.ID
 	Position  event.Position
-	Duplicate bool // Position is that of the event published earlier with the same ID
+	Duplicate bool // Position is that of the event published earlier with the same identity
 }
 
 // Batch is events on their way to one append. A Batch is used by one goroutine:
 // Add events, Publish, read Receipts, Reset or Release.
 type Batch struct {
-	p    *Publisher
-	data []byte // canonical bytes of the events, one after the other
-	ends []uint32
-	keys []stream.Key // one per event when p.keyed
-	ids  []event.ID
-	sent []int32 // the events whose publisher chose the id
+	p     *Publisher
+	data  []byte // canonical bytes of the events, one after the other
+	ends  []uint32
+	keys  []stream.Key // one per event when p.keyed
+	ids   []event.ID
+	sent  []chosen // the events whose publisher chose the id
+	names []byte   // of the tenants of sent
 
 	receipts []Receipt // one per event after Publish
 
 	// Working memory of Publish.
-	fate  []int32 // one per event: toAppend, elsewhere, or the earlier event of this batch with the same id
-	asked []event.ID
+	fate  []int32 // one per event: toAppend, elsewhere, or the earlier event of this batch with the same identity
+	asked []event.Identity
 	found []event.Position
+}
+
+// chosen is an event whose publisher chose the id.
+type chosen struct {
+	event    int32  // its number in the batch
+	from, to uint32 // its tenant's name in Batch.names
+	tenant   uint64 // hash of the name under Publisher.seed
 }
 
 // What becomes of an event of a batch, besides being another one's duplicate.
@@ -163,7 +177,7 @@ func (b *Batch) Release() {
 func (b *Batch) Reset() {
 	clear(b.keys)
 	b.data, b.ends, b.keys, b.ids = b.data[:0], b.ends[:0], b.keys[:0], b.ids[:0]
-	b.sent, b.receipts = b.sent[:0], b.receipts[:0]
+	b.sent, b.names, b.receipts = b.sent[:0], b.names[:0], b.receipts[:0]
 }
 
 // Len returns the number of events added.
@@ -181,9 +195,9 @@ func (b *Batch) Receipts() []Receipt { return b.receipts }
 // returns [event.Errors] and adds nothing when the canonical form is larger than
 // an event may be, which redaction can make it.
 func (b *Batch) Add(e *event.Event) error {
-	chosen := !e.ID.IsZero()
+	wasChosen := !e.ID.IsZero()
 	var now time.Time
-	if !chosen || e.Timestamp == event.NoTime {
+	if !wasChosen || e.Timestamp == event.NoTime {
 		now = time.Now()
 	}
 	e.Complete(&b.p.ids, now)
@@ -205,8 +219,8 @@ func (b *Batch) Add(e *event.Event) error {
 		b.p.metrics.RedactedValues.Add(int64(redacted))
 		b.p.metrics.RedactedEvents.Add(1)
 	}
-	if chosen {
-		b.sent = append(b.sent, int32(len(b.ids)))
+	if wasChosen {
+		b.addChosen(e.TenantID)
 	}
 	b.ids = append(b.ids, e.ID)
 	b.ends = append(b.ends, uint32(len(b.data)))
@@ -214,6 +228,21 @@ func (b *Batch) Add(e *event.Event) error {
 		b.keys = append(b.keys, stream.Key{Tenant: strings.Clone(e.TenantID), User: strings.Clone(e.UserID)})
 	}
 	return nil
+}
+
+// addChosen adds the event that is next to sent.
+func (b *Batch) addChosen(tenant string) {
+	c := chosen{event: int32(len(b.ids))}
+	if n := len(b.sent); n > 0 { // tenants come in runs
+		last := &b.sent[n-1]
+		c.from, c.to, c.tenant = last.from, last.to, last.tenant
+	}
+	if c.from == c.to || string(b.names[c.from:c.to]) != tenant {
+		c.from = uint32(len(b.names))
+		b.names = append(b.names, tenant...)
+		c.to, c.tenant = uint32(len(b.names)), maphash.String(b.p.seed, tenant)
+	}
+	b.sent = append(b.sent, c)
 }
 
 // Truncate takes back all but the first n events added, for a protocol that
@@ -227,7 +256,7 @@ func (b *Batch) Truncate(n int) {
 		size = b.ends[n-1]
 	}
 	b.data, b.ends, b.ids = b.data[:size], b.ends[:n], b.ids[:n]
-	kept, _ := slices.BinarySearch(b.sent, int32(n))
+	kept, _ := slices.BinarySearchFunc(b.sent, int32(n), func(c chosen, n int32) int { return cmp.Compare(c.event, n) })
 	b.sent = b.sent[:kept]
 	if b.p.keyed {
 		clear(b.keys[n:])
@@ -291,9 +320,10 @@ func (b *Batch) Publish(ctx context.Context) error {
 // published and fills in the receipts of those that the store holds.
 func (b *Batch) askStore(ctx context.Context) error {
 	b.asked = b.asked[:0]
-	for _, i := range b.sent {
-		if b.fate[i] == toAppend {
-			b.asked = append(b.asked, b.ids[i])
+	names := string(b.names)
+	for _, c := range b.sent {
+		if b.fate[c.event] == toAppend {
+			b.asked = append(b.asked, event.Identity{TenantID: names[c.from:c.to], ID: b.ids[c.event]})
 		}
 	}
 	if len(b.asked) == 0 {
@@ -311,7 +341,8 @@ func (b *Batch) askStore(ctx context.Context) error {
 		return nil
 	}
 	k := 0
-	for _, i := range b.sent {
+	for _, c := range b.sent {
+		i := c.event
 		if b.fate[i] != toAppend {
 			continue
 		}

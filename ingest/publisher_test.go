@@ -23,14 +23,18 @@ func idOf(n int) event.ID {
 }
 
 // publish publishes events by the given numbers; 0 stands for an event without
-// identity. It returns the receipts in words: "offset" or "offset dup".
+// identity, and -n for another tenant's event with the ID of n. It returns the
+// receipts in words: "offset" or "offset dup".
 func publish(ctx context.Context, p *Publisher, numbers ...int) (string, error) {
 	b := p.NewBatch()
 	defer b.Release()
 	for _, n := range numbers {
 		e := event.Event{UserID: "alice", Action: "a", Resource: "r", TenantID: "default", Timestamp: event.NoTime}
-		if n > 0 {
-			e.ID = idOf(n)
+		if n != 0 {
+			e.ID = idOf(max(n, -n))
+		}
+		if n < 0 {
+			e.TenantID = "acme"
 		}
 		if err := b.Add(&e); err != nil {
 			return "", err
@@ -41,7 +45,7 @@ func publish(ctx context.Context, p *Publisher, numbers ...int) (string, error) 
 	}
 	var words []string
 	for i, r := range b.Receipts() {
-		if numbers[i] > 0 && r.ID != idOf(numbers[i]) || r.ID.IsZero() {
+		if n := numbers[i]; n != 0 && r.ID != idOf(max(n, -n)) || r.ID.IsZero() {
 			return "", fmt.Errorf("receipt %d has identity %s", i, r.ID)
 		}
 		w := fmt.Sprint(r.Position.Offset)
@@ -70,6 +74,10 @@ func TestPublishDuplicates(t *testing.T) {
 		{"again, when the index has them", []int{1, 6, 8, 8}, true, "0 dup, 5 dup, 7, 7 dup"},
 		{"without identity", []int{0, 0}, false, "8, 9"},
 		{"all sorts", []int{0, 9, 8, 9, 0}, false, "10, 11, 7 dup, 11 dup, 12"},
+		{"another tenant's, of IDs that the index and the flights have", []int{-1, -9}, false, "13, 14"},
+		{"both tenants'", []int{-9, 9, 1, -1}, false, "14 dup, 11 dup, 0 dup, 13 dup"},
+		{"both tenants', new, in a request", []int{10, -10, 10, -10, -11}, false, "15, 16, 15 dup, 16 dup, 17"},
+		{"both tenants', when the index has them", []int{-10, 11, -11, 10, -1, 1}, true, "16 dup, 18, 17 dup, 15 dup, 13 dup, 0 dup"},
 	}
 	for _, s := range steps {
 		if s.show {
@@ -80,11 +88,11 @@ func TestPublishDuplicates(t *testing.T) {
 			t.Errorf("%s: got %q (%v), want %q", s.name, got, err, s.want)
 		}
 	}
-	if n := len(contents(t, log)); n != 13 {
-		t.Errorf("the log holds %d events, want 13", n)
+	if n := len(contents(t, log)); n != 19 {
+		t.Errorf("the log holds %d events, want 19", n)
 	}
-	if a, d := p.metrics.Accepted.Load(), p.metrics.Duplicates.Load(); a != 13 || d != 12 {
-		t.Errorf("accepted %d, duplicates %d; want 13, 12", a, d)
+	if a, d := p.metrics.Accepted.Load(), p.metrics.Duplicates.Load(); a != 19 || d != 23 {
+		t.Errorf("accepted %d, duplicates %d; want 19, 23", a, d)
 	}
 }
 
@@ -166,8 +174,66 @@ func TestPublishSameIdentityAtOnce(t *testing.T) {
 	}
 }
 
+// TestPublishSameIDOfTwoTenantsAtOnce: a request does not wait for another
+// tenant's, and what becomes of the one shows nowhere in the other.
+func TestPublishSameIDOfTwoTenantsAtOnce(t *testing.T) {
+	for _, first := range []error{nil, stream.ErrOverloaded} {
+		synctest.Test(t, func(t *testing.T) {
+			g := newGate(openLog(t))
+			p := NewPublisher(PublisherOptions{Stream: g, Store: new(shelf)})
+			var got [3]string
+			var errs [3]error
+			var wg sync.WaitGroup
+			wg.Go(func() { got[0], errs[0] = publish(t.Context(), p, 1, 2) })
+			<-g.entered
+			wg.Go(func() { got[1], errs[1] = publish(t.Context(), p, -2, -1, -2) })
+			synctest.Wait()
+			select {
+			case <-g.entered:
+			default:
+				t.Fatal("a request waits for another tenant's")
+			}
+			wg.Go(func() { got[2], errs[2] = publish(t.Context(), p, -1) }) // which waits for its own tenant's
+			synctest.Wait()
+			select {
+			case <-g.entered:
+				t.Error("a request did not wait for the one that appends the same identity")
+			default:
+			}
+			g.proceed <- first // whichever of the two takes it
+			g.proceed <- nil
+			g.proceed <- nil
+			wg.Wait()
+			if errs[2] != nil {
+				t.Errorf("the third request: %v", errs[2])
+			}
+			if first == nil {
+				// The appends may come in either order.
+				if a, b := got[0] == "0, 1" && got[1] == "2, 3, 2 dup", got[0] == "2, 3" && got[1] == "0, 1, 0 dup"; !a && !b {
+					t.Errorf("receipts %q", got)
+				}
+			}
+			seen := map[event.Identity]int{}
+			for _, e := range contents(t, g.Stream.(stream.Stream)) {
+				seen[e.Identity()]++
+			}
+			for i, ids := range [][]event.Identity{{{TenantID: "default", ID: idOf(1)}, {TenantID: "default", ID: idOf(2)}}, {{TenantID: "acme", ID: idOf(2)}, {TenantID: "acme", ID: idOf(1)}}} {
+				for _, id := range ids {
+					want := 1
+					if errs[i] != nil && (i == 0 || id.ID != idOf(1)) {
+						want = 0 // what the third request sent again is there
+					}
+					if seen[id] != want {
+						t.Errorf("%v, whose request had %v: the log holds it %d times", id, errs[i], seen[id])
+					}
+				}
+			}
+		})
+	}
+}
+
 // TestPublishCrosswise: two requests with the same identities in opposite order
-// do not wait for one another.
+// do not wait for one another. Half of them are another tenant's.
 func TestPublishCrosswise(t *testing.T) {
 	log := openLog(t)
 	p := NewPublisher(PublisherOptions{Stream: log, Store: new(shelf)})
@@ -181,6 +247,9 @@ func TestPublishCrosswise(t *testing.T) {
 					if w%2 == 1 {
 						numbers[k] = i*20 + 20 - k
 					}
+					if w >= 4 {
+						numbers[k] = -numbers[k]
+					}
 				}
 				if _, err := publish(t.Context(), p, numbers...); err != nil {
 					t.Error(err)
@@ -189,8 +258,8 @@ func TestPublishCrosswise(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := len(contents(t, log)); n != 1000 {
-		t.Errorf("the log holds %d events, want 1000", n)
+	if n := len(contents(t, log)); n != 2000 {
+		t.Errorf("the log holds %d events, want 2000", n)
 	}
 }
 
@@ -377,21 +446,24 @@ func TestPublishOverTheEmbeddedStore(t *testing.T) {
 	p := NewPublisher(PublisherOptions{Stream: log, Store: shelf})
 	check := func(when, want string) {
 		t.Helper()
-		if got, err := publish(t.Context(), p, 1, 2); err != nil || got != want {
+		if got, err := publish(t.Context(), p, 1, 2, -2); err != nil || got != want {
 			t.Errorf("%s: got %q (%v), want %q", when, got, err, want)
 		}
 	}
-	check("at first", "0, 1")
-	check("not indexed", "0 dup, 1 dup")
-	if err := shelf.Append(t.Context(), contents(t, log), event.Positions{2}); err != nil {
+	check("at first", "0, 1, 2")
+	check("not indexed", "0 dup, 1 dup, 2 dup")
+	if err := shelf.Append(t.Context(), contents(t, log), event.Positions{3}); err != nil {
 		t.Fatal(err)
 	}
 	p.flights.init() // nothing is known but to the store
-	check("in memory", "0 dup, 1 dup")
+	check("in memory", "0 dup, 1 dup, 2 dup")
 	if err := shelf.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	check("on disk", "0 dup, 1 dup")
+	check("on disk", "0 dup, 1 dup, 2 dup")
+	if got, err := publish(t.Context(), p, -1, 1); err != nil || got != "3, 0 dup" {
+		t.Errorf("another tenant's of an ID on disk: got %q (%v)", got, err)
+	}
 	cancel()
 	if err := errors.Join(<-done, shelf.Close()); err != nil {
 		t.Error(err)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/filter"
 	"github.com/daybook-log/daybook/store"
 )
 
@@ -16,7 +17,7 @@ import (
 type Store interface {
 	Scan(ctx context.Context, q store.Scan, yield func(*event.Event) bool) error
 	Count(ctx context.Context, q store.Count) (*store.Counts, error)
-	Get(ctx context.Context, id event.ID) (*event.Event, error)
+	Get(ctx context.Context, id event.ID, x filter.Expr) (*event.Event, error)
 	Visible() event.Positions
 	Wait(ctx context.Context, pos event.Positions) error
 	Stats() store.Stats
@@ -144,7 +145,7 @@ func (e *Engine) Stats() Stats {
 // Get returns one event, or store.ErrNotFound.
 func (e *Engine) Get(ctx context.Context, id event.ID, fresh Fresh) (ev *event.Event, err error) {
 	err = e.run(ctx, fresh, func(ctx context.Context) error {
-		ev, err = e.store.Get(ctx, id)
+		ev, err = e.store.Get(ctx, id, nil)
 		return err
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 
 // Errors that every implementation returns, wrapped with what it knows.
 var (
-	// ErrNotFound: no event has that identity.
+	// ErrNotFound: no event is what was asked for.
 	ErrNotFound = errors.New("no such event")
 	// ErrDamaged: the query met a part of the store that cannot be read. The part
 	// is set aside; asked again, the store answers without it, and Stats says
@@ -59,11 +59,14 @@ type Store interface {
 
 	// Known looks each identity up among events received at or after since (ns
 	// since the Unix epoch) and sets found[i] to the event's position, or to
-	// Offset -1 where there is none. len(found) == len(ids).
-	Known(ctx context.Context, ids []event.ID, since int64, found []event.Position) error
+	// Offset -1 where there is none; of several it is the one received last. An
+	// event of another tenant is none, whatever its ID. len(found) == len(ids). The identities' strings are not kept.
+	Known(ctx context.Context, ids []event.Identity, since int64, found []event.Position) error
 
-	// Get returns the event with identity id, or ErrNotFound.
-	Get(ctx context.Context, id event.ID) (*event.Event, error)
+	// Get returns an event that has the ID and matches x (nil: any), or
+	// ErrNotFound. Events of several tenants may have one ID; of several that
+	// match, Get returns any.
+	Get(ctx context.Context, id event.ID, x filter.Expr) (*event.Event, error)
 
 	// Scan calls yield for every event that matches, in the order asked for,
 	// until yield returns false or the events end. The event and its strings

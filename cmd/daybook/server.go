@@ -206,7 +206,7 @@ type noStore struct{}
 
 func (noStore) Visible() event.Positions { return nil }
 
-func (noStore) Known(_ context.Context, _ []event.ID, _ int64, _ []event.Position) error {
+func (noStore) Known(_ context.Context, _ []event.Identity, _ int64, _ []event.Position) error {
 	return errNoStore
 }
 

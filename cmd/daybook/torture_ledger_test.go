@@ -36,9 +36,25 @@ type ledger struct {
 // first is the time of event 0.
 var first = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// id returns the identity of event n: a UUIDv7 that rises with n, or for one in
-// 16 a random UUIDv4. Its last 40 bits are n.
+// twin is the tenant of one event in eight, which has the event_id of the event
+// before it.
+const twin = "twin"
+
+// tenant returns the tenant of event n.
+func tenant(n uint64) string {
+	if n%8 == 1 {
+		return twin
+	}
+	return event.DefaultTenant
+}
+
+// id returns the event_id of event n: a UUIDv7 that rises with n, or for one in
+// 16 a random UUIDv4. Its last 40 bits are n, or for a twin what they are for the
+// event before.
 func (l *ledger) id(n uint64) (id event.ID) {
+	if tenant(n) == twin {
+		n--
+	}
 	r := rand.NewPCG(l.seed, n)
 	binary.BigEndian.PutUint64(id[8:], 1<<63|r.Uint64()>>42<<40|n)
 	ms := uint64(first.UnixMilli()) + n>>12
@@ -52,8 +68,15 @@ func (l *ledger) id(n uint64) (id event.ID) {
 // draw returns a random duration below d.
 func draw(r *rand.Rand, d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d))) }
 
-// number is the inverse of id. The result means nothing for another's id.
-func number(id event.ID) uint64 { return binary.BigEndian.Uint64(id[8:]) & (1<<40 - 1) }
+// number is the inverse of tenant and id. The result means nothing for another's
+// event.
+func number(e *event.Event) uint64 {
+	n := binary.BigEndian.Uint64(e.ID[8:]) & (1<<40 - 1)
+	if e.TenantID == twin {
+		n++
+	}
+	return n
+}
 
 // append appends event n as JSON.
 func (l *ledger) append(dst []byte, n uint64) []byte {
@@ -66,8 +89,8 @@ func (l *ledger) append(dst []byte, n uint64) []byte {
 	for i := range pad {
 		pad[i] = byte(r.Uint32())
 	}
-	return fmt.Appendf(dst, `{"event_id":%q,"timestamp":%q,"user_id":"u%d","action":"thing.touch","resource":"thing/%d","labels":{"env":"e%d"},"metadata":{"n":%d,"pad":"%x"}}`,
-		l.id(n), at.Format(time.RFC3339Nano), r.IntN(50), r.IntN(10_000), n%3, n, pad)
+	return fmt.Appendf(dst, `{"event_id":%q,"tenant_id":%q,"timestamp":%q,"user_id":"u%d","action":"thing.touch","resource":"thing/%d","labels":{"env":"e%d"},"metadata":{"n":%d,"pad":"%x"}}`,
+		l.id(n), tenant(n), at.Format(time.RFC3339Nano), r.IntN(50), r.IntN(10_000), n%3, n, pad)
 }
 
 // publish gives the next k events their numbers.
@@ -144,7 +167,7 @@ func (l *ledger) follow(e *event.Event) error {
 // verify returns the number of an event that came back, and an error unless it
 // is byte for byte what was sent.
 func (l *ledger) verify(e *event.Event) (n uint64, err error) {
-	n = number(e.ID)
+	n = number(e)
 	l.mu.Lock()
 	made := n < uint64(len(l.acked))
 	l.mu.Unlock()
@@ -290,6 +313,7 @@ func TestLedger(t *testing.T) {
 		{"tailed twice", nil, func(l *ledger, _ *audit, e *event.Event) error { e.Offset = 3; return l.follow(e) }, "is there at offset 2 and at 3"},
 		{"exported twice", nil, func(_ *ledger, a *audit, e *event.Event) error { return a.add(e) }, "exported twice"},
 		{"altered", nil, func(l *ledger, _ *audit, e *event.Event) error { e.UserID = "mallory"; return l.follow(e) }, "published was"},
+		{"another tenant's", nil, func(l *ledger, _ *audit, e *event.Event) error { e.TenantID = "other"; return l.follow(e) }, "published was"},
 		{"invented", nil, func(l *ledger, _ *audit, e *event.Event) error { e.ID = l.id(3); return l.follow(e) }, "was never published"},
 		{"a duplicate taken for new", nil, func(l *ledger, _ *audit, e *event.Event) error {
 			return l.acknowledge([]uint64{2}, []client.EventResult{{EventID: e.ID.String(), Offset: 2}})

@@ -51,7 +51,7 @@ func (s *sink) Append(ctx context.Context, b *stream.Batch) error {
 	return nil
 }
 
-func (s *sink) Known(ctx context.Context, ids []event.ID, since int64, found []event.Position) error {
+func (s *sink) Known(ctx context.Context, ids []event.Identity, since int64, found []event.Position) error {
 	for i := range found {
 		found[i].Offset = -1
 	}

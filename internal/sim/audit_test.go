@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/filter"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/store"
 )
@@ -75,16 +77,30 @@ func (a *auditor) paged(ctx context.Context, p *process, c criterion) []int64 {
 	return got
 }
 
-// every looks up each event that was acknowledged.
+// every looks up each event that was acknowledged: by its ID, which another
+// tenant's event may have, too, and by all of its identity.
 func (a *auditor) every(ctx context.Context, p *process) {
 	m := a.w.model
 	for n := range m.events {
-		e, err := p.engine.Get(ctx, m.events[n].ID, query.Fresh{})
-		switch {
-		case err != nil && m.there(n):
+		id := m.events[n].Identity()
+		tenant, err := filter.Parse("tenant_id:" + id.TenantID)
+		if err != nil {
+			a.w.failf("auditor: %v", err)
+			return
+		}
+		byID, errByID := p.engine.Get(ctx, id.ID, query.Fresh{})
+		whole, errWhole := storeSeam{p.store, p, "query"}.Get(ctx, id.ID, tenant)
+		if err := cmp.Or(errByID, errWhole); err != nil && m.there(n) {
 			a.w.failf("auditor: event %d, acknowledged at %v: %v", n, m.acked[n], err)
-		case err == nil:
-			m.see(e, "audited lookup")
+		}
+		if errByID == nil {
+			m.see(byID, "audited lookup")
+		}
+		if errWhole == nil {
+			m.see(whole, "audited lookup by tenant")
+			if whole.Identity() != id {
+				a.w.failf("auditor: asked for %v, and got %v", id, whole.Identity())
+			}
 		}
 	}
 }

@@ -128,6 +128,7 @@ var criteria = []criterion{
 	{"action:document.*", func(e *event.Event) bool { return e.Action != "login" }},
 	{"user_id:user-1", func(e *event.Event) bool { return e.UserID == "user-1" }},
 	{"-outcome:success action:login", func(e *event.Event) bool { return e.Outcome != "success" && e.Action == "login" }},
+	{"tenant_id:acme", func(e *event.Event) bool { return e.TenantID == "acme" }},
 	{"metadata.n:>3", func(e *event.Event) bool { return e.Metadata[5] > '3' }},
 }
 
@@ -321,6 +322,9 @@ func (a *reader) get(ctx context.Context, p *process) string {
 		return a.refused(p, err)
 	}
 	a.w.stats.Add("lookups", 1)
+	if got.ID != e.ID {
+		a.w.failf("%s: asked for %s, and got %s", a.name, e.ID, got.ID)
+	}
 	return fmt.Sprint("got ", m.see(got, a.name))
 }
 

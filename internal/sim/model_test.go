@@ -19,10 +19,10 @@ type model struct {
 	w *world
 
 	mu     sync.Mutex
-	events []event.Event    // all that any publisher has sent, normalised
-	byID   map[event.ID]int // index in events
-	acked  map[int][]int64  // by index in events: the offsets that receipts said
-	end    int64            // past every offset that a receipt said
+	events []event.Event          // all that any publisher has sent, normalised
+	byID   map[event.Identity]int // index in events
+	acked  map[int][]int64        // by index in events: the offsets that receipts said
+	end    int64                  // past every offset that a receipt said
 
 	log      map[int64]int  // the stream, as it was read or acknowledged: index in events by offset
 	rows     []row          // what the index put into the store, rising by offset
@@ -57,7 +57,7 @@ type manifest struct {
 }
 
 func newModel(w *world) *model {
-	return &model{w: w, byID: map[event.ID]int{}, acked: map[int][]int64{}, log: map[int64]int{}, inexact: map[int64]bool{}, received: map[int64]int64{}}
+	return &model{w: w, byID: map[event.Identity]int{}, acked: map[int][]int64{}, log: map[int64]int{}, inexact: map[int64]bool{}, received: map[int64]int64{}}
 }
 
 // send takes note that events are about to be published.
@@ -65,7 +65,7 @@ func (m *model) send(e event.Event) int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.events = append(m.events, e)
-	m.byID[e.ID] = len(m.events) - 1
+	m.byID[e.Identity()] = len(m.events) - 1
 	return len(m.events) - 1
 }
 
@@ -113,7 +113,7 @@ func (m *model) read(b *stream.Batch) {
 			m.w.failf("offset %d of the stream is no event: %v", offset, err)
 			return
 		}
-		n, ok := m.byID[e.ID]
+		n, ok := m.byID[e.Identity()]
 		if !ok || e != m.events[n] {
 			m.w.failf("offset %d of the stream holds what nobody sent: %+v", offset, e)
 			return
@@ -177,7 +177,7 @@ func (m *model) setRow(r row, stored bool) {
 // same finds out whether an event is what was sent, and lies where the model has
 // it. m.mu is held. It returns its index.
 func (m *model) same(e *event.Event, who string) int {
-	n, ok := m.byID[e.ID]
+	n, ok := m.byID[e.Identity()]
 	if !ok {
 		m.w.failf("%s: %s was never sent", who, e.ID)
 		return 0

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/filter"
 	"github.com/daybook-log/daybook/store"
 	"github.com/daybook-log/daybook/store/segment"
 	"github.com/daybook-log/daybook/stream"
@@ -130,7 +131,7 @@ func (s storeSeam) Append(ctx context.Context, rows []event.Event, reached event
 	})
 }
 
-func (s storeSeam) Known(ctx context.Context, ids []event.ID, since int64, found []event.Position) error {
+func (s storeSeam) Known(ctx context.Context, ids []event.Identity, since int64, found []event.Position) error {
 	return s.around(ctx, "known", "knows", func() error { return s.Store.Known(ctx, ids, since, found) })
 }
 
@@ -138,9 +139,9 @@ func (s storeSeam) Wait(ctx context.Context, pos event.Positions) error {
 	return s.around(ctx, "wait", "waited", func() error { return s.Store.Wait(ctx, pos) })
 }
 
-func (s storeSeam) Get(ctx context.Context, id event.ID) (e *event.Event, err error) {
+func (s storeSeam) Get(ctx context.Context, id event.ID, x filter.Expr) (e *event.Event, err error) {
 	err = s.around(ctx, "get", "got", func() error {
-		e, err = s.Store.Get(ctx, id)
+		e, err = s.Store.Get(ctx, id, x)
 		return err
 	})
 	return e, err

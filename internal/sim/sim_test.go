@@ -49,7 +49,7 @@ var must = []string{
 	"froze a head", "merged segments", "store segments dropped", "stream segments dropped",
 	"log ends with an unfinished write, which is cut off", "removing a file that a crash left over",
 	"searches of several pages", "exports", "counts", "lookups", "tail reconnects", "events tailed",
-	"events dropped before a tail came", "gaps met in the stream", "a segment cannot be read", "times that time passed",
+	"ids that two tenants use", "events dropped before a tail came", "gaps met in the stream", "a segment cannot be read", "times that time passed",
 }
 
 func TestPipeline(t *testing.T) {

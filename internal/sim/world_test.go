@@ -160,19 +160,29 @@ func (w *world) enlist() {
 	add("auditor", 1, func(c *client) actor { return &auditor{reader: reader{c}} })
 }
 
+// tenants are those whose events publishers send.
+var tenants = []string{"default", "acme"}
+
 // event makes an event.
 func (w *world) event(rng *rand.Rand) event.Event {
 	now := time.Now()
 	e := event.Event{
 		Timestamp: now.Add(-time.Duration(rng.IntN(3)) * time.Duration(rng.IntN(3_600_000)) * time.Millisecond).UnixNano(),
 		UserID:    fmt.Sprintf("user-%d", rng.IntN(4)), Action: oneOf(rng, "document.read", "document.delete", "login"),
-		Resource: fmt.Sprintf("document/%d", len(w.model.events)), TenantID: "default", Outcome: oneOf(rng, "success", "failure", "denied"),
+		Resource: fmt.Sprintf("document/%d", len(w.model.events)), TenantID: oneOf(rng, tenants...), Outcome: oneOf(rng, "success", "failure", "denied"),
 		Operation: "other", UserType: "user", Metadata: fmt.Sprintf(`{"n":%d}`, rng.IntN(10)),
 	}
 	binary.BigEndian.PutUint64(e.ID[:], uint64(now.UnixMilli())<<16|rng.Uint64()>>48)
 	binary.BigEndian.PutUint64(e.ID[8:], rng.Uint64())
 	e.ID[6] = e.ID[6]&0x0f | oneOf[byte](rng, 0x70, 0x70, 0x70, 0x40)
 	e.ID[8] = e.ID[8]&0x3f | 0x80
+	if n := len(w.model.events); n > 0 && rng.IntN(3) == 0 { // an ID that only another tenant has used
+		other := event.Identity{TenantID: e.TenantID, ID: w.model.events[rng.IntN(n)].ID}
+		if _, used := w.model.byID[other]; !used {
+			e.ID = other.ID
+			w.stats.Add("ids that two tenants use", 1)
+		}
+	}
 	if rng.IntN(8) == 0 { // spans sectors
 		e.Reason = fmt.Sprintf("%0*x", 300+rng.IntN(900), rng.Uint64())
 	}

@@ -134,12 +134,12 @@ func (m *Mem) Wait(ctx context.Context, pos event.Positions) error {
 	}
 }
 
-// Get returns the event with an identity.
-func (m *Mem) Get(_ context.Context, id event.ID) (*event.Event, error) {
+// Get returns the first event that has the ID and matches x.
+func (m *Mem) Get(_ context.Context, id event.ID, x filter.Expr) (*event.Event, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range m.rows {
-		if m.rows[i].ID == id {
+		if m.rows[i].ID == id && filter.Match(x, &m.rows[i]) {
 			e := m.rows[i]
 			return &e, nil
 		}

@@ -36,7 +36,7 @@ func ReadLog(ctx context.Context, log stream.Stream) (o *Oracle, err error) {
 	}
 	defer r.Close()
 	o = &Oracle{at: make(map[int64]*event.Event)}
-	seen := make(map[event.ID]bool)
+	seen := make(map[event.Identity]bool)
 	for next := int64(0); next < end.At(0); {
 		b, err := r.Next(ctx)
 		if err != nil {
@@ -45,10 +45,10 @@ func ReadLog(ctx context.Context, log stream.Stream) (o *Oracle, err error) {
 		for i := range b.Len() {
 			var d event.Decoder
 			var e event.Event
-			if d.Decode(b.Value(i), &e) != nil || seen[e.ID] {
+			if d.Decode(b.Value(i), &e) != nil || seen[e.Identity()] {
 				continue
 			}
-			seen[e.ID] = true
+			seen[e.Identity()] = true
 			e.Offset, e.ReceivedAt = b.Position(i).Offset, b.ReceivedAt
 			o.model.Events = append(o.model.Events, e)
 		}
@@ -204,10 +204,10 @@ func sameEvent(line Line, want *event.Event) error {
 // dropped.
 func (o *Oracle) Len() int { return len(o.model.Events) }
 
-// ID returns the identity of the event at an offset, zero where none lies.
-func (o *Oracle) ID(offset int64) event.ID {
+// Identity returns the identity of the event at an offset, zero where none lies.
+func (o *Oracle) Identity(offset int64) event.Identity {
 	if e := o.at[offset]; e != nil {
-		return e.ID
+		return e.Identity()
 	}
-	return event.ID{}
+	return event.Identity{}
 }

@@ -69,6 +69,22 @@ func NewBuilder(capacity int) *Builder { return &Builder{capacity: capacity} }
 // Len returns the number of rows appended.
 func (b *Builder) Len() int { return b.rows }
 
+// At returns the value of row i, "" when it is absent. It is valid as long as b
+// is not appended to.
+func (b *Builder) At(i int) string {
+	c := b.last // all rows are alike
+	switch {
+	case b.turned:
+		return b.plain.At(i)
+	case b.codes != nil:
+		c = b.codes[i]
+	}
+	if c == 0 {
+		return ""
+	}
+	return b.dict.At(int(c) - 1)
+}
+
 // Append adds a row; "" is absent. The string is copied.
 func (b *Builder) Append(v string) {
 	var c uint32

@@ -27,13 +27,13 @@ func readAll(t *testing.T, b []byte, info parquet.Info, es []event.Event) error 
 			rows = append(rows, uint32(i))
 			ids = append(ids, part[i].ID)
 		}
-		found := make([]int, len(ids))
-		if err := g.FindIDs(t.Context(), ids, found); err != nil {
+		found := make(map[event.ID]uint32)
+		if err := g.FindIDs(t.Context(), ids, func(row uint32) bool { found[part[row].ID] = row; return true }); err != nil {
 			return err
 		}
-		for i := range found {
-			if found[i] != i {
-				t.Fatalf("identity of row %d found in row %d", i, found[i])
+		for i := range part {
+			if row, ok := found[part[i].ID]; !ok || row != uint32(i) {
+				t.Fatalf("ID of row %d found in row %d (%t)", i, row, ok)
 			}
 			for f := event.UserID; f <= event.Metadata; f++ {
 				if may, err := g.MayContain(f, part[i].Text(f)); err != nil {

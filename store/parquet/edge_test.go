@@ -305,16 +305,34 @@ func TestMayContain(t *testing.T) {
 	}
 }
 
-// TestFindLast: of rows with one identity the last is found.
-func TestFindLast(t *testing.T) {
+// TestFindSeveral: all rows with an ID are found, whatever page they are on, and
+// none after the one that is enough.
+func TestFindSeveral(t *testing.T) {
 	es := realistic(5000, 3)
-	for _, i := range []int{10, 900, 905, 3000, 4999} {
+	want := []uint32{10, 900, 905, 3000, 4999}
+	for _, i := range want {
 		es[i].ID = es[10].ID
 	}
 	b, info := write(t, columns(es))
-	rows := []int{0}
-	if err := open(t, b, info, nil).RowGroups()[0].FindIDs(t.Context(), []event.ID{es[10].ID}, rows); err != nil || rows[0] != 4999 {
-		t.Errorf("row %v, %v; want 4999", rows, err)
+	g := open(t, b, info, nil).RowGroups()[0]
+	id := es[10].ID
+	few := []event.ID{id, {1}, id}
+	many := few
+	for i := range 20 {
+		many = append(many, es[4000+i].ID)
+	}
+	if rows := find(t, g, few...); !slices.Equal(rows, want) {
+		t.Errorf("rows %v, want %v", rows, want)
+	}
+	if rows := find(t, g, many...); len(rows) != len(want)+20 || !slices.Equal(rows[:4], want[:4]) || rows[24] != want[4] {
+		t.Errorf("rows %v, want %v and from 4000 on", rows, want)
+	}
+	for _, ids := range [][]event.ID{few, many} {
+		asked := 0
+		err := g.FindIDs(t.Context(), ids, func(uint32) bool { asked++; return asked < 3 })
+		if err != nil || asked != 3 {
+			t.Errorf("three rows were enough, and there were %d, %v", asked, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"context"
+	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -43,8 +44,9 @@ func (g *RowGroup) idBounds(c *chunk, pages int) (*idBounds, error) {
 
 func compareIDs(a, b *event.ID) int { return strings.Compare(stringOf(a[:]), stringOf(b[:])) }
 
-// scanIDs looks for ids[w], for each w in wanted, in the pages that may have it.
-func (g *RowGroup) scanIDs(ctx context.Context, c *chunk, ids []event.ID, rows []int, wanted []int) error {
+// scanIDs looks for the wanted identities, which it sorts, in the pages that may
+// have them, the last page first.
+func (g *RowGroup) scanIDs(ctx context.Context, c *chunk, wanted []event.ID, yield func(row uint32) bool) error {
 	x, err := g.pageIndex(c)
 	if err != nil {
 		return err
@@ -55,30 +57,59 @@ func (g *RowGroup) scanIDs(ctx context.Context, c *chunk, ids []event.ID, rows [
 	}
 	s := g.file.cache.scratch.Get().(*scratch)
 	defer g.file.cache.scratch.Put(s)
-	slices.SortFunc(wanted, func(a, b int) int { return compareIDs(&ids[a], &ids[b]) })
+	slices.SortFunc(wanted, orderIDs)
+	wanted = slices.Compact(wanted)
 	for p := x.pages() - 1; p >= 0; p-- {
-		i, _ := slices.BinarySearchFunc(wanted, &bounds.min[p], func(w int, id *event.ID) int { return compareIDs(&ids[w], id) })
-		var page []event.ID
-		for ; i < len(wanted) && compareIDs(&ids[wanted[i]], &bounds.max[p]) <= 0; i++ {
-			w := wanted[i]
-			if rows[w] >= 0 {
-				continue
-			}
-			if page == nil {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if page, err = g.idPage(c, x, p, s); err != nil {
-					return err
-				}
-			}
-			for n := len(page) - 1; n >= 0; n-- {
-				if page[n] == ids[w] {
-					rows[w] = int(x.first[p]) + n
-					break
-				}
-			}
+		from, _ := slices.BinarySearchFunc(wanted, bounds.min[p], orderIDs)
+		to, last := slices.BinarySearchFunc(wanted, bounds.max[p], orderIDs)
+		if last {
+			to++
+		}
+		if from >= to {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		page, err := g.idPage(c, x, p, s)
+		if err != nil {
+			return err
+		}
+		if !findIn(page, wanted[from:to], func(n int) bool { return yield(x.first[p] + uint32(n)) }) {
+			return nil
 		}
 	}
 	return nil
 }
+
+// findIn calls yield for every index of page that has one of the wanted
+// identities, which rise, until it returns false; then it returns false, too.
+func findIn(page, wanted []event.ID, yield func(n int) bool) bool {
+	if len(wanted) <= 2 { // comparing all is faster
+		for i := range wanted {
+			tail := idTail(&wanted[i])
+			for n := range page {
+				if idTail(&page[n]) == tail && page[n] == wanted[i] && !yield(n) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	var may [4096]bool // by the end of an identity, which is mostly random
+	for i := range wanted {
+		may[idTail(&wanted[i])>>52] = true
+	}
+	for n := range page {
+		if !may[idTail(&page[n])>>52] {
+			continue
+		}
+		if _, found := slices.BinarySearchFunc(wanted, page[n], orderIDs); found && !yield(n) {
+			return false
+		}
+	}
+	return true
+}
+
+// idTail returns the last eight bytes of an identity, the last one the highest.
+func idTail(id *event.ID) uint64 { return binary.LittleEndian.Uint64(id[8:]) }

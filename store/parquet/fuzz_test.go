@@ -52,7 +52,7 @@ func FuzzOpen(f *testing.F) {
 			_, gatherErr := g.Gather(t.Context(), []uint32{0, uint32(g.Rows() - 1)}, event.AllFields)
 			_, bloomErr := g.MayContain(event.UserID, "user-00001")
 			_, gramsErr := g.Parts(event.RequestID, "user-00001")
-			findErr := g.FindIDs(t.Context(), make([]event.ID, 1), make([]int, 1))
+			findErr := g.FindIDs(t.Context(), make([]event.ID, 1), func(uint32) bool { return true })
 			for _, err := range []error{allErr, gatherErr, bloomErr, gramsErr, findErr} {
 				if err != nil && !errors.As(err, &damage) {
 					t.Fatal(err)

@@ -62,22 +62,22 @@ func TestReadersAtOnce(t *testing.T) {
 			for range 8 {
 				rows := make([]uint32, 50)
 				ids := make([]event.ID, len(rows))
-				found := make([]int, len(rows))
+				found := make(map[event.ID]uint32)
 				for i := range rows {
 					rows[i] = uint32(r.IntN(len(es)))
 					ids[i] = es[rows[i]].ID
 				}
 				got, err := g.Gather(t.Context(), rows, event.AllFields)
 				if err == nil {
-					err = g.FindIDs(t.Context(), ids, found)
+					err = g.FindIDs(t.Context(), ids, func(row uint32) bool { found[es[row].ID] = row; return true })
 				}
 				if err != nil {
 					t.Error(err)
 					return
 				}
 				for i, e := range eventsOf(got) {
-					if e != es[rows[i]] || found[i] != int(rows[i]) {
-						t.Errorf("row %d is another, or found in row %d", rows[i], found[i])
+					if e != es[rows[i]] || found[ids[i]] != rows[i] {
+						t.Errorf("row %d is another, or found in row %d", rows[i], found[ids[i]])
 						return
 					}
 				}
@@ -180,22 +180,33 @@ func checkText(t *testing.T, g *parquet.RowGroup, f event.Field, es []event.Even
 	}
 }
 
+// find returns the rows that have one of ids, in rising order.
+func find(t testing.TB, g *parquet.RowGroup, ids ...event.ID) (rows []uint32) {
+	t.Helper()
+	err := g.FindIDs(t.Context(), ids, func(row uint32) bool {
+		rows = append(rows, row)
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(rows)
+	return rows
+}
+
 func checkIDs(t *testing.T, g *parquet.RowGroup, es []event.Event, r *rand.Rand) {
 	t.Helper()
 	for _, n := range []int{1, 3, min(len(es), 500)} {
 		var ids []event.ID
-		var want []int
+		var want []uint32
 		for range n {
 			row := r.IntN(len(es))
 			ids = append(ids, es[row].ID, event.ID{byte(r.Uint32()), byte(r.Uint32()), 1})
-			want = append(want, row, -1)
+			want = append(want, uint32(row))
 		}
-		rows := make([]int, len(ids))
-		if err := g.FindIDs(t.Context(), ids, rows); err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(rows, want) {
-			t.Fatalf("identities found in rows %v, want %v", rows, want)
+		slices.Sort(want)
+		if rows := find(t, g, ids...); !slices.Equal(rows, slices.Compact(want)) {
+			t.Fatalf("IDs found in rows %v, want %v", rows, want)
 		}
 	}
 }

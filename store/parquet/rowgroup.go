@@ -336,17 +336,16 @@ func (g *RowGroup) All(ctx context.Context) (*column.Rows, error) {
 	return r, nil
 }
 
-// FindIDs looks identities up: rows[i] is the row of ids[i], the last should there
-// be several, or -1. Bloom
-// filter and page index decide which pages are read, each at most once.
-func (g *RowGroup) FindIDs(ctx context.Context, ids []event.ID, rows []int) error {
+// FindIDs calls yield for every row that has one of ids, those of later pages
+// first, until it returns false. Several rows may have one ID. Bloom filter and
+// page index decide which pages are read, each at most once.
+func (g *RowGroup) FindIDs(ctx context.Context, ids []event.ID, yield func(row uint32) bool) error {
 	c := g.chunks[event.EventID]
-	var wanted []int // numbers of ids that may be here
+	var wanted []event.ID // those of ids that may be here
 	var hashes []uint64
 	for i := range ids {
-		rows[i] = -1
 		if v := stringOf(ids[i][:]); v >= c.min && v <= c.max {
-			wanted = append(wanted, i)
+			wanted = append(wanted, ids[i])
 			hashes = append(hashes, xxhash.Sum64(ids[i][:]))
 		}
 	}
@@ -359,9 +358,9 @@ func (g *RowGroup) FindIDs(ctx context.Context, ids []event.ID, rows []int) erro
 			return err
 		}
 		n := 0
-		for i, w := range wanted {
+		for i, id := range wanted {
 			if maybe[i] {
-				wanted[n] = w
+				wanted[n] = id
 				n++
 			}
 		}
@@ -369,5 +368,5 @@ func (g *RowGroup) FindIDs(ctx context.Context, ids []event.ID, rows []int) erro
 			return nil
 		}
 	}
-	return g.scanIDs(ctx, c, ids, rows, wanted)
+	return g.scanIDs(ctx, c, wanted, yield)
 }

@@ -56,7 +56,7 @@ func BenchmarkAppend(b *testing.B) {
 	for i := range batches {
 		batches[i] = benchRows(i*batch, batch)
 	}
-	ids := make([]event.ID, batch)
+	ids := make([]event.Identity, batch)
 	found := make([]event.Position, batch)
 	s, err := Open(vfs.NewMem(), "/store", Options{}, nil)
 	if err != nil {
@@ -71,7 +71,7 @@ func BenchmarkAppend(b *testing.B) {
 		}
 		rows := batches[i%len(batches)]
 		for j := range rows {
-			ids[j] = rows[j].ID
+			ids[j] = rows[j].Identity()
 		}
 		if err := s.Known(b.Context(), ids, 0, found); err != nil {
 			b.Fatal(err)
@@ -210,7 +210,7 @@ func BenchmarkQueries(b *testing.B) {
 	b.Run("get", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := s.Get(b.Context(), old.ID); err != nil {
+			if _, err := s.Get(b.Context(), old.ID, nil); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -219,10 +219,10 @@ func BenchmarkQueries(b *testing.B) {
 	// asks a filter. The first round makes the filters.
 	b.Run("known among old", func(b *testing.B) {
 		r := rand.New(rand.NewPCG(1, 1))
-		ids, found := make([]event.ID, 1000), make([]event.Position, 1000)
+		ids, found := make([]event.Identity, 1000), make([]event.Position, 1000)
 		for i := range ids {
-			ids[i] = benchRows(r.IntN(int(end)), 1)[0].ID
-			ids[i][15] ^= 1
+			ids[i] = benchRows(r.IntN(int(end)), 1)[0].Identity()
+			ids[i].ID[15] ^= 1
 		}
 		if err := s.Known(b.Context(), ids, 0, found); err != nil {
 			b.Fatal(err)
@@ -280,7 +280,7 @@ func BenchmarkKnownRandom(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	ids, found := make([]event.ID, 1000), make([]event.Position, 1000)
+	ids, found := make([]event.Identity, 1000), make([]event.Position, 1000)
 	start := time.Now()
 	if err := s.Known(b.Context(), ids, 0, found); err != nil { // makes the filters
 		b.Fatal(err)
@@ -289,7 +289,7 @@ func BenchmarkKnownRandom(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		for i := range ids {
-			random(&ids[i])
+			random(&ids[i].ID)
 		}
 		if err := s.Known(b.Context(), ids, 0, found); err != nil {
 			b.Fatal(err)

@@ -132,7 +132,7 @@ func questions(t *testing.T, st *stream) []question {
 	for i := 0; i < len(st.all); i += 40 {
 		e := st.all[i]
 		list = append(list, question{"an identity", func(ctx context.Context, s *Store) (string, error) {
-			got, err := s.Get(ctx, e.ID)
+			got, err := s.Get(ctx, e.ID, nil)
 			if errors.Is(err, store.ErrNotFound) {
 				return "none", nil
 			}

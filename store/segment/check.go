@@ -70,9 +70,9 @@ type CheckOptions struct {
 // merged or dropped meanwhile is no finding. Damage is a finding and not an error;
 // a folder that is not there is an error.
 //
-// It needs some 150 MB of memory, most of it for comparing identities. For that,
-// they are read once more; unless they rise with time, once more for each
-// idsPerPass events.
+// It needs some 150 MB of memory, most of it for comparing identities, and twice
+// as much where most IDs are in use by several tenants. For that, IDs are read once
+// more; unless they rise with time, once more for each idsPerPass events.
 func Check(ctx context.Context, fsys vfs.FS, dir string, o CheckOptions) (*Report, error) {
 	if _, err := fsys.Stat(dir); err != nil {
 		return nil, fmt.Errorf("check store folder: %w", err)
@@ -112,7 +112,7 @@ type checker struct {
 	cache  *parquet.Cache
 	report Report
 	done   map[string]bool // segments that were verified
-	sample []event.ID      // of all identities, every sampleEvery-th
+	sample []event.ID      // of all IDs, every sampleEvery-th
 }
 
 func (c *checker) path(file string) string { return filepath.Join(c.dir, file) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/daybook-log/daybook/event"
@@ -17,23 +18,32 @@ const (
 	// window is how long, at least, the same identity means the same event.
 	window = 7 * 24 * time.Hour
 
-	// idsPerPass is about how many identities are compared at a time, and
-	// sampleEvery how many events go to one of the sample that says which.
+	// idsPerPass is about how many IDs are compared at a time, and sampleEvery
+	// how many events go to one of the sample that says which.
 	idsPerPass  = 2 << 20
 	sampleEvery = 512
 )
 
-// place is where an identity was met.
+// place is where an ID was met.
 type place struct {
 	id      event.ID
 	segment uint32
 	row     uint32
 }
 
+// claim is a place whose ID was met in another place, too, with what tells
+// whether the two are one event.
+type claim struct {
+	place
+	tenant   int // by the number that judge gave its name
+	received int64
+}
+
 // identities verifies that no two events of m's segments have the same identity
-// and were received within window of each other. They are compared range by range,
-// each about idsPerPass long, for which only those segments are read that may have
-// one in it. Segments that m no longer names, and damaged ones, are passed over.
+// and were received within window of each other. Their IDs are compared range by
+// range, each about idsPerPass long, for which only those segments are read that may
+// have one in it; tenant and time, where one is there twice. Segments that m no longer
+// names, and damaged ones, are passed over.
 func (c *checker) identities(m *manifest) error {
 	slices.SortFunc(c.sample, orderIDs)
 	var lo event.ID
@@ -58,7 +68,7 @@ func (c *checker) identities(m *manifest) error {
 
 func orderIDs(a, b event.ID) int { return bytes.Compare(a[:], b[:]) }
 
-// compare compares the identities that in accepts, of the segments that may has.
+// compare compares the IDs that in accepts, of the segments that may has.
 func (c *checker) compare(m *manifest, in func(event.ID) bool, may func(*meta) bool) error {
 	var places []place
 	for i := range m.Segments {
@@ -107,32 +117,33 @@ func (c *checker) passOver(err error) error {
 }
 
 // judge adds a finding for each segment of which events, received within window
-// of another one, have its identity.
+// of another one, have its identity. The places are those of IDs that were met more
+// than once.
 func (c *checker) judge(m *manifest, places []place) error {
-	received := make(map[uint32][]int64) // by segment
-	for _, p := range places {
-		if received[p.segment] != nil {
-			continue
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.segment, b.segment), cmp.Compare(a.row, b.row))
+	})
+	var claims []claim
+	tenants := make(map[string]int)
+	for len(places) > 0 {
+		n := 1
+		for n < len(places) && places[n].segment == places[0].segment {
+			n++
 		}
-		err := c.open(&m.Segments[p.segment], func(g *parquet.RowGroup) error {
-			at, err := g.Ints(c.ctx, event.ReceivedAt)
-			if err == nil {
-				received[p.segment] = at
-			}
-			return err
-		})
+		of, err := c.claims(m, places[:n], tenants)
 		if err = c.passOver(err); err != nil {
 			return err
 		}
+		claims = append(claims, of...)
+		places = places[n:]
 	}
-	at := func(p place) int64 { return received[p.segment][p.row] }
-	places = slices.DeleteFunc(places, func(p place) bool { return received[p.segment] == nil })
-	slices.SortFunc(places, func(a, b place) int {
-		return cmp.Or(orderIDs(a.id, b.id), cmp.Compare(at(a), at(b)), cmp.Compare(a.segment, b.segment))
+	slices.SortFunc(claims, func(a, b claim) int {
+		return cmp.Or(orderIDs(a.id, b.id), cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.received, b.received), cmp.Compare(a.segment, b.segment))
 	})
 	copies := make(map[uint32]int64) // events that are one too many, by segment
-	for i := 1; i < len(places); i++ {
-		if p, before := places[i], places[i-1]; p.id == before.id && at(p)-at(before) < int64(window) {
+	for i := 1; i < len(claims); i++ {
+		p, before := &claims[i], &claims[i-1]
+		if p.id == before.id && p.tenant == before.tenant && p.received-before.received < int64(window) {
 			copies[p.segment]++
 		}
 	}
@@ -143,4 +154,34 @@ func (c *checker) judge(m *manifest, places []place) error {
 			Events: n, From: x.From, To: x.To, MinTime: x.MinTime, MaxTime: x.MaxTime})
 	}
 	return nil
+}
+
+// claims reads what tells the events of one segment apart, and numbers tenants that
+// have no number yet.
+func (c *checker) claims(m *manifest, places []place, tenants map[string]int) ([]claim, error) {
+	rows := make([]uint32, len(places))
+	for i, p := range places {
+		rows[i] = p.row
+	}
+	of := make([]claim, len(places))
+	err := c.open(&m.Segments[places[0].segment], func(g *parquet.RowGroup) error {
+		cols, err := g.Gather(c.ctx, rows, event.Fields(event.TenantID, event.ReceivedAt))
+		if err != nil {
+			return err
+		}
+		for i, p := range places {
+			name := cols.Text[event.TenantID].At(i)
+			tenant, known := tenants[name]
+			if !known {
+				tenant = len(tenants)
+				tenants[strings.Clone(name)] = tenant
+			}
+			of[i] = claim{p, tenant, cols.ReceivedAt[i]}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return of, nil
 }

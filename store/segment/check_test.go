@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
@@ -122,20 +123,34 @@ func byMinTime(a, b meta) int { return int(a.MinTime - b.MinTime) }
 func byMaxTime(a, b meta) int { return int(a.MaxTime - b.MaxTime) }
 
 // TestCheckIdentities: an identity that is there twice is found, unless so much
-// time lies between the two that it means two events.
+// time lies between the two that it means two events. An ID that two tenants use is
+// none.
 func TestCheckIdentities(t *testing.T) {
 	for _, test := range []struct {
-		name  string
-		later time.Duration
-		want  int64 // events that are one too many
-	}{{"at once", 0, 64}, {"days later", window - 1, 64}, {"long after", window, 0}} {
+		name   string
+		tenant string // "": the same
+		twice  bool   // each comes twice
+		later  time.Duration
+		want   int64 // events that are one too many
+	}{
+		{"at once", "", false, 0, 64},
+		{"days later", "", false, window - 1, 64},
+		{"long after", "", false, window, 0},
+		{"another tenant's", "other", false, 0, 0},
+		{"another tenant's, twice", "other", true, 0, 32},
+	} {
 		t.Run(test.name, func(t *testing.T) {
 			fsys := vfs.NewMem()
 			s := mustOpen(t, fsys, crashDir, crashOptions)
 			st := newStream(2, 64)
 			for i := range st.batches[1] {
-				st.batches[1][i].ID = st.batches[0][i].ID
-				st.batches[1][i].ReceivedAt = st.batches[0][i].ReceivedAt + int64(test.later)
+				e, first := &st.batches[1][i], &st.batches[0][i]
+				first.ID, first.TenantID = event.ID{0: byte(i), 6: 0x70}, "acme"
+				if test.twice {
+					first = &st.batches[0][i/2]
+				}
+				e.ID, e.TenantID = first.ID, cmp.Or(test.tenant, first.TenantID)
+				e.ReceivedAt = first.ReceivedAt + int64(test.later)
 			}
 			if err := errors.Join(st.feed(t.Context(), s), s.Flush(withRun(t, s)), s.Close()); err != nil {
 				t.Fatal(err)
@@ -153,7 +168,7 @@ func TestCheckIdentitiesInPasses(t *testing.T) {
 	fsys := vfs.NewMem()
 	s := mustOpen(t, fsys, crashDir, crashOptions)
 	st := newStream(6, 64)
-	st.batches[4][9].ID = st.batches[1][5].ID
+	st.batches[4][9].ID, st.batches[4][9].TenantID = st.batches[1][5].ID, st.batches[1][5].TenantID
 	st.batches[4][9].ReceivedAt = st.batches[1][5].ReceivedAt
 	if err := errors.Join(st.feed(t.Context(), s), s.Flush(withRun(t, s)), s.Close()); err != nil {
 		t.Fatal(err)

@@ -340,11 +340,16 @@ func (e *evaluator) narrowID(t *filter.Term, set *rowset) error {
 		set.keep(func(row int) bool { return t.MatchID(ids[row]) })
 		return nil
 	}
-	rows := make([]int, len(wanted))
-	if err := e.src.findIDs(e.ctx, wanted, rows); err != nil {
+	var rows []int
+	err := e.src.findIDs(e.ctx, wanted, func(row uint32) bool {
+		if set.has(int(row)) {
+			rows = append(rows, int(row))
+		}
+		return true
+	})
+	if err != nil {
 		return err
 	}
-	rows = slices.DeleteFunc(rows, func(row int) bool { return !set.has(row) })
 	set.clear()
 	for _, row := range rows {
 		set.add(row)

@@ -246,12 +246,12 @@ func (g *segment) ids(ctx context.Context) ([]event.ID, error) {
 	return ids, g.check(err)
 }
 
-func (g *segment) findIDs(ctx context.Context, ids []event.ID, rows []int) error {
+func (g *segment) findIDs(ctx context.Context, ids []event.ID, yield func(row uint32) bool) error {
 	rg, err := g.rowGroup()
 	if err != nil {
 		return err
 	}
-	return g.check(rg.FindIDs(ctx, ids, rows))
+	return g.check(rg.FindIDs(ctx, ids, yield))
 }
 
 func (g *segment) gather(ctx context.Context, rows []uint32, fields event.FieldSet) (*column.Rows, []uint32, error) {

@@ -149,37 +149,39 @@ func (h *head) index(id event.ID, n int) {
 	h.table[i] = hash&^math.MaxUint32 | uint64(n)
 }
 
-// find returns the row of id, or -1. The caller holds mu.
-func (h *head) find(id event.ID) int {
+// find calls yield for every row with the ID, the first one first, until it
+// returns false; then it returns false, too. The caller holds mu.
+func (h *head) find(id event.ID, yield func(row int) bool) bool {
 	hash := maphash.Bytes(h.seed, id[:])
 	mask := uint64(len(h.table) - 1)
 	for i := hash & mask; h.table[i] != 0; i = (i + 1) & mask {
 		if slot := h.table[i]; (slot^hash)>>32 == 0 {
-			if row := int(slot&math.MaxUint32) - 1; h.cols.IDs[row] == id {
-				return row
+			if row := int(slot&math.MaxUint32) - 1; h.cols.IDs[row] == id && !yield(row) {
+				return false
 			}
 		}
 	}
-	return -1
+	return true
 }
 
 // known sets found[i] for those of ids that h holds and received at or after since.
-func (h *head) known(ids []event.ID, since int64, found []event.Position) {
+func (h *head) known(ids []event.Identity, since int64, found []event.Position) {
 	h.mu.RLock()
 	defer h.mu.RUnlock()
 	if h.cols.N == 0 || h.extent.maxReceived < since {
 		return
 	}
-	for i, id := range ids {
+	tenants := h.text[event.TenantID]
+	for i := range ids {
 		if found[i].Offset >= 0 {
 			continue
 		}
-		if row := h.find(id); row >= 0 && h.cols.ReceivedAt[row] >= since {
-			found[i] = event.Position{Offset: h.cols.Offsets[row]}
-			if h.cols.Partitions != nil {
-				found[i].Partition = h.cols.Partitions[row]
+		h.find(ids[i].ID, func(row int) bool {
+			if h.cols.ReceivedAt[row] >= since && tenants.At(row) == ids[i].TenantID {
+				found[i] = keyAt(&h.cols, row).Position
 			}
-		}
+			return true
+		})
 	}
 }
 
@@ -319,13 +321,12 @@ func (v *headView) ints(_ context.Context, f event.Field) ([]int64, error) {
 	return ps, nil
 }
 
-func (v *headView) findIDs(_ context.Context, ids []event.ID, rows []int) error {
+func (v *headView) findIDs(_ context.Context, ids []event.ID, yield func(row uint32) bool) error {
 	v.head.mu.RLock()
 	defer v.head.mu.RUnlock()
-	for i, id := range ids {
-		rows[i] = v.head.find(id)
-		if rows[i] >= v.cols.N {
-			rows[i] = -1
+	for _, id := range ids {
+		if !v.head.find(id, func(row int) bool { return row >= v.cols.N || yield(uint32(row)) }) {
+			return nil
 		}
 	}
 	return nil

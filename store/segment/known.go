@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"hash/maphash"
@@ -9,18 +10,20 @@ import (
 	"github.com/FastFilter/xorfilter"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/filter"
 	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/store"
 )
 
 // Known implements store.Store.
 //
-// It is asked about every event that comes, so it must cost nothing where
-// identities rise, as UUIDv7 do: heads answer from a hash table, and a segment is
-// passed over when the batch lies outside the range of its UUIDv7 and has no
-// identity of another kind. What is left asks a filter in memory (wrong once in
-// 65,536), and only then the file.
-func (s *Store) Known(ctx context.Context, ids []event.ID, since int64, found []event.Position) error {
+// It is asked about every event that comes, so it must cost nothing where IDs
+// rise, as UUIDv7 do: heads answer from a hash table, and a segment is passed over
+// when the batch lies outside the range of its UUIDv7 and has no ID of another
+// kind. What is left asks a filter in memory (wrong once in 65,536), and only then
+// the file. Ranges, filters and hash tables know IDs only; the tenant is compared
+// where one is there.
+func (s *Store) Known(ctx context.Context, ids []event.Identity, since int64, found []event.Position) error {
 	for i := range found {
 		found[i] = event.Position{Offset: -1}
 	}
@@ -40,22 +43,22 @@ func (s *Store) Known(ctx context.Context, ids []event.ID, since int64, found []
 
 // probe is a batch of identities on its way through the segments.
 type probe struct {
-	ids    []event.ID
+	ids    []event.Identity
 	found  []event.Position
 	lo, hi event.ID // of the UUIDv7 among ids
 	others bool     // ids has others
 
-	at   []int // indices of the candidates of one segment
-	want []event.ID
-	rows []int
+	at   []int      // indices of the candidates of one segment
+	want []event.ID // theirs
 
 	hashes []uint64 // of ids; made when the first filter asks
 }
 
-func newProbe(ids []event.ID, found []event.Position) *probe {
+func newProbe(ids []event.Identity, found []event.Position) *probe {
 	p := &probe{ids: ids, found: found}
 	first := true
-	for _, id := range ids {
+	for i := range ids {
+		id := ids[i].ID
 		if id.Version() != 7 {
 			p.others = true
 			continue
@@ -82,8 +85,8 @@ func (g *segment) known(ctx context.Context, p *probe, since int64) error {
 		return nil
 	}
 	p.at, p.want = p.at[:0], p.want[:0]
-	for i, id := range p.ids {
-		if p.found[i].Offset < 0 && g.mayHold(id) {
+	for i := range p.ids {
+		if id := p.ids[i].ID; p.found[i].Offset < 0 && g.mayHold(id) {
 			p.at = append(p.at, i)
 			p.want = append(p.want, id)
 		}
@@ -94,34 +97,34 @@ func (g *segment) known(ctx context.Context, p *probe, since int64) error {
 	if err := g.sift(ctx, p); err != nil || len(p.want) == 0 {
 		return err
 	}
-	p.rows = slices.Grow(p.rows[:0], len(p.want))[:len(p.want)]
-	if err := g.findIDs(ctx, p.want, p.rows); err != nil {
+	var hits []uint32
+	err := g.findIDs(ctx, p.want, func(row uint32) bool {
+		hits = append(hits, row)
+		return true
+	})
+	if err != nil || len(hits) == 0 {
 		return err
 	}
-	var hits []uint32
-	var at []int
-	for i, row := range p.rows {
-		if row >= 0 {
-			hits = append(hits, uint32(row))
-			at = append(at, p.at[i])
-		}
-	}
-	if len(hits) == 0 {
-		return nil
-	}
-	cols, _, err := g.gather(ctx, hits, event.Fields(event.ReceivedAt))
+	cols, _, err := g.gather(ctx, hits, event.Fields(event.TenantID, event.ReceivedAt))
 	if err != nil {
 		return err
 	}
-	for i, n := range at {
-		if cols.ReceivedAt[i] >= since {
-			p.found[n] = keyAt(cols, i).Position
+	there := make(map[event.Identity]int, len(hits)) // by identity, the row of cols
+	for i := range cols.N {
+		id := event.Identity{TenantID: cols.Text[event.TenantID].At(i), ID: cols.IDs[i]}
+		if before, ok := there[id]; cols.ReceivedAt[i] >= since && (!ok || cols.ReceivedAt[before] < cols.ReceivedAt[i]) {
+			there[id] = i
+		}
+	}
+	for _, i := range p.at {
+		if row, ok := there[p.ids[i]]; ok {
+			p.found[i] = keyAt(cols, row).Position
 		}
 	}
 	return nil
 }
 
-// dedupe is a segment's identity filter, made when it is first needed.
+// dedupe is the filter of a segment's IDs, made when it is first needed.
 type dedupe struct {
 	mu    vfs.Mutex
 	tried bool                          // guarded by mu
@@ -137,7 +140,7 @@ func (g *segment) sift(ctx context.Context, p *probe) error {
 	if p.hashes == nil {
 		p.hashes = make([]uint64, len(p.ids))
 		for i := range p.ids {
-			p.hashes[i] = maphash.Bytes(g.store.seed, p.ids[i][:])
+			p.hashes[i] = maphash.Bytes(g.store.seed, p.ids[i].ID[:])
 		}
 	}
 	kept := 0
@@ -199,32 +202,41 @@ func (g *segment) dropFilter() {
 }
 
 // Get implements store.Store.
-func (s *Store) Get(ctx context.Context, id event.ID) (*event.Event, error) {
+func (s *Store) Get(ctx context.Context, id event.ID, x filter.Expr) (*event.Event, error) {
 	v := s.acquire(nil)
 	defer v.release()
 	for _, src := range slices.Backward(v.sources) {
 		if !src.mayHold(id) {
 			continue
 		}
-		rows := []int{-1}
-		if err := src.findIDs(ctx, []event.ID{id}, rows); err != nil {
-			return nil, err
+		e, err := getFrom(ctx, src, id, x)
+		if e != nil || err != nil {
+			return e, err
 		}
-		if rows[0] < 0 {
-			continue
-		}
-		cols, at, err := src.gather(ctx, []uint32{uint32(rows[0])}, event.AllFields)
+	}
+	return nil, fmt.Errorf("%s: %w", id, store.ErrNotFound)
+}
+
+// getFrom returns an event of src with the ID that matches x, or nil.
+func getFrom(ctx context.Context, src source, id event.ID, x filter.Expr) (found *event.Event, err error) {
+	var failed error
+	err = src.findIDs(ctx, []event.ID{id}, func(row uint32) bool {
+		cols, at, err := src.gather(ctx, []uint32{row}, event.AllFields)
 		if err != nil {
-			return nil, err
+			failed = err
+			return false
 		}
 		i := 0
 		if at != nil {
 			i = int(at[0])
 		}
 		var e event.Event
-		cols.Event(i, event.AllFields, &e)
+		if cols.Event(i, event.AllFields, &e); !filter.Match(x, &e) {
+			return true
+		}
 		e = e.Clone() // a head's memory is not to be held by one event
-		return &e, nil
-	}
-	return nil, fmt.Errorf("%s: %w", id, store.ErrNotFound)
+		found = &e
+		return false
+	})
+	return found, cmp.Or(err, failed)
 }

@@ -38,7 +38,10 @@ type source interface {
 	text(ctx context.Context, f event.Field) (*column.Text, error)
 	ints(ctx context.Context, f event.Field) ([]int64, error)
 	ids(ctx context.Context) ([]event.ID, error)
-	findIDs(ctx context.Context, ids []event.ID, rows []int) error
+
+	// findIDs calls yield for every row that has one of ids, which are distinct,
+	// until it returns false.
+	findIDs(ctx context.Context, ids []event.ID, yield func(row uint32) bool) error
 
 	// gather returns columns that hold the given rows with the given fields
 	// (identity, timestamp, partition and offset always), and at which index

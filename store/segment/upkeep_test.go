@@ -278,7 +278,7 @@ func TestKnownFilter(t *testing.T) {
 	st := newStream(8, 250)
 	for i, rows := range st.batches {
 		for j := range rows {
-			rows[j].ID = event.ID{0: byte(i), 1: byte(j), 6: 0x70, 15: 1}
+			rows[j].ID, rows[j].TenantID = event.ID{0: byte(i), 1: byte(j), 6: 0x70, 15: 1}, "acme"
 		}
 		if err := s.Append(t.Context(), rows, st.reached[i]); err != nil {
 			t.Fatal(err)
@@ -289,7 +289,11 @@ func TestKnownFilter(t *testing.T) {
 	}
 	ask := func(ids ...event.ID) []event.Position {
 		found := make([]event.Position, len(ids))
-		if err := s.Known(t.Context(), ids, 0, found); err != nil {
+		asked := make([]event.Identity, len(ids))
+		for i, id := range ids {
+			asked[i] = event.Identity{TenantID: "acme", ID: id}
+		}
+		if err := s.Known(t.Context(), asked, 0, found); err != nil {
 			t.Fatal(err)
 		}
 		return found

@@ -123,7 +123,7 @@ func CheckCount(t testing.TB, s store.Store, m *Model, q *store.Count) {
 // checkLookups compares Get and Known.
 func checkLookups(t testing.TB, s store.Store, m *Model, rng *rand.Rand) {
 	t.Helper()
-	var ids []event.ID
+	var ids []event.Identity
 	var want []event.Position
 	since := int64(start)
 	if len(m.Events) > 0 {
@@ -131,13 +131,17 @@ func checkLookups(t testing.TB, s store.Store, m *Model, rng *rand.Rand) {
 	}
 	for range min(100, 2*len(m.Events)) {
 		e := m.Events[rng.IntN(len(m.Events))]
-		if rng.IntN(3) == 0 {
+		switch kind := rng.IntN(6); {
+		case kind < 2:
 			e.ID[15] ^= 0xff // in the range of the others, and none of them
 			e.Offset, e.Partition = -1, 0
-		} else if e.ReceivedAt < since {
+		case kind == 2:
+			e.TenantID = "nobody"
+			e.Offset, e.Partition = -1, 0
+		case e.ReceivedAt < since:
 			e.Offset, e.Partition = -1, 0
 		}
-		ids, want = append(ids, e.ID), append(want, e.Position())
+		ids, want = append(ids, e.Identity()), append(want, e.Position())
 	}
 	found := make([]event.Position, len(ids))
 	if err := s.Known(t.Context(), ids, since, found); err != nil {
@@ -146,20 +150,39 @@ func checkLookups(t testing.TB, s store.Store, m *Model, rng *rand.Rand) {
 	}
 	for i := range ids {
 		if found[i] != want[i] {
-			t.Errorf("known %s since %d: %v, want %v", ids[i], since, found[i], want[i])
+			t.Errorf("known %v since %d: %v, want %v", ids[i], since, found[i], want[i])
 		}
 	}
 	for range min(10, len(m.Events)) {
 		e := m.Events[rng.IntN(len(m.Events))]
-		if got, err := s.Get(t.Context(), e.ID); err != nil || *got != e {
-			t.Errorf("get %s: %+v, %v, want %+v", e.ID, got, err, e)
-		}
+		CheckGet(t, s, m, e.ID, nil)
+		CheckGet(t, s, m, e.ID, ofTenant(e.TenantID))
+		CheckGet(t, s, m, e.ID, RandomFilter(rng, m.Events))
 		e.ID[15] ^= 0xff
-		if got, err := s.Get(t.Context(), e.ID); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("get %s, which is nowhere: %+v, %v", e.ID, got, err)
-		}
+		CheckGet(t, s, m, e.ID, nil)
 	}
 }
+
+// CheckGet compares the answer to one lookup.
+func CheckGet(t testing.TB, s store.Store, m *Model, id event.ID, x filter.Expr) {
+	t.Helper()
+	var want []event.Event
+	for i := range m.Events {
+		if m.Events[i].ID == id && filter.Match(x, &m.Events[i]) {
+			want = append(want, m.Events[i])
+		}
+	}
+	got, err := s.Get(t.Context(), id, x)
+	if len(want) == 0 && (got != nil || !errors.Is(err, store.ErrNotFound)) {
+		t.Errorf("get %s %s, which is nowhere: %+v, %v", id, text(x), got, err)
+	}
+	if len(want) > 0 && (err != nil || !slices.Contains(want, *got)) {
+		t.Errorf("get %s %s: %+v, %v, want one of %+v", id, text(x), got, err, want)
+	}
+}
+
+// ofTenant returns the filter that only a tenant's events match.
+func ofTenant(name string) filter.Expr { return parse("tenant_id:" + name) }
 
 func randomScan(r *rand.Rand, m *Model) *store.Scan {
 	q := &store.Scan{Filter: RandomFilter(r, m.Events), Range: randomRange(r, m), Order: store.Order(r.IntN(3))}

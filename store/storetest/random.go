@@ -14,17 +14,20 @@ const start = 1_795_000_000_000_000_000 // 2026-11-18
 
 // Source makes the events of a stream. Values repeat, are absent, and are
 // unique, as in a real log; timestamps nearly rise, repeat, and now and then lie
-// far off; identities are of several kinds.
+// far off; IDs are of several kinds, and some are in use by both tenants.
 type Source struct {
 	rng   *rand.Rand
 	now   int64
 	next  event.Positions
 	Parts int
+
+	ids  []event.ID              // that were made
+	used map[event.Identity]bool // of all events
 }
 
 // NewSource returns a source over the given number of partitions.
 func NewSource(rng *rand.Rand, partitions int) *Source {
-	return &Source{rng: rng, now: start, next: make(event.Positions, partitions), Parts: partitions}
+	return &Source{rng: rng, now: start, next: make(event.Positions, partitions), Parts: partitions, used: make(map[event.Identity]bool)}
 }
 
 // Next returns n events and the position after them.
@@ -66,7 +69,20 @@ func (s *Source) event() event.Event {
 		e.Timestamp += 5_000_000
 	}
 	s.next[p]++
+	s.share(&e)
 	return e
+}
+
+// share gives e, now and then, an ID that only another tenant has used.
+func (s *Source) share(e *event.Event) {
+	if s.rng.IntN(8) == 0 && len(s.ids) > 0 {
+		other := event.Identity{TenantID: e.TenantID, ID: s.ids[s.rng.IntN(len(s.ids))]}
+		if !s.used[other] {
+			e.ID = other.ID
+		}
+	}
+	s.ids = append(s.ids, e.ID)
+	s.used[e.Identity()] = true
 }
 
 // id makes a UUIDv7 mostly; of the rest, some with a time far off.
@@ -125,6 +141,10 @@ func randomNode(r *rand.Rand, events []event.Event, depth int) filter.Expr {
 		"changes.path:email", "changes.old:*", `"rights"`, "größe", "EXAMPLE.org", "event_id:"+e.ID.String(), "event_id:"+e.ID.String()[:4]+"*",
 		"timestamp:>="+string(event.AppendTime(nil, e.Timestamp)), "received_at:<"+string(event.AppendTime(nil, e.ReceivedAt)),
 		fmt.Sprint("offset:>", e.Offset), "partition:1", "*", "-*", "session_id:*")
+	return parse(text)
+}
+
+func parse(text string) filter.Expr {
 	x, err := filter.Parse(text)
 	if err != nil {
 		panic(fmt.Sprintf("%s: %v", text, err))

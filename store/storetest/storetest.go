@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) Fixture) {
 	t.Run("filters", func(t *testing.T) { testFilters(t, open(t)) })
 	t.Run("orders", func(t *testing.T) { testOrders(t, open(t)) })
 	t.Run("counts", func(t *testing.T) { testCounts(t, open(t)) })
+	t.Run("identities", func(t *testing.T) { testIdentities(t, open(t)) })
 	t.Run("limits", func(t *testing.T) { testLimits(t, open(t)) })
 	t.Run("positions", func(t *testing.T) { testPositions(t, open(t)) })
 	t.Run("visibility", func(t *testing.T) { testVisibility(t, open(t)) })
