@@ -1,5 +1,5 @@
 // Package event is the vocabulary of Daybook: the audit event, its fields, its
-// identity, its position in the stream, and its canonical bytes. Every stage
+// [Identity], its position in the stream, and its canonical bytes. Every stage
 // speaks it and it speaks of no stage, so it imports nothing of the project.
 //
 // An event reaches the program as JSON. [Decoder] turns those bytes into an

@@ -1,6 +1,6 @@
 // Package index carries events from the stream into the store. It is the one
-// place where "the same event_id is one event" is decided, because it alone
-// sees all events in one order.
+// place where "the same identity is one event" is decided, because it alone sees
+// all events in one order. An identity is tenant_id and event_id together.
 //
 //	stream ─► reader goroutine ─► queue ─► decode ─► dedupe ─► store.Append(rows, position)
 //	                                          └─► dead-letter stream
@@ -19,7 +19,7 @@
 // Identities are looked up among the events that the store received within a
 // window before the record in question, seven days unless set to more. A copy
 // that is published later than that becomes an event of its own: both have the
-// same event_id and different positions, a search returns both, and GET by
+// same identity and different positions, a search returns both, and GET by
 // event_id returns one of them. Publishers retry within minutes; the window
 // bounds how much of the store has to be asked for each event.
 package index

@@ -37,7 +37,7 @@ const (
 	// 600 kB of map, 30 ms of events at 300,000 a second.
 	turnGeneration = 8 << 10
 	// maxGeneration is the size at which it is turned whatever the store shows
-	// and whatever is pending: about 35 MB, two seconds of events at 300,000 a
+	// and whatever is pending: about 42 MB, two seconds of events at 300,000 a
 	// second.
 	maxGeneration = 512 << 10
 )

@@ -44,8 +44,8 @@
 // A producer sends a batch again when its answer does not come. Three things
 // keep its events from being stored twice, from the surest on:
 //
-//   - An event_id. Events with the same one are one event, whenever and however
-//     they come.
+//   - An event_id. Events of a tenant with the same one are one event, whenever
+//     and however they come.
 //   - An idempotent producer (the default of the Java client and of franz-go;
 //     enable.idempotence=true in librdkafka, idempotent: true in kafkajs). An
 //     event of such a producer that has no event_id gets one made from its

@@ -68,7 +68,7 @@
 //	  from, to    positions between which its events lie
 //	  min_time, max_time, min_received, max_received
 //	  min_v7, max_v7   least and greatest UUIDv7 among its events, "" for none
-//	  other_ids   how many of its events have an identity that is no UUIDv7
+//	  other_ids   how many of its events have an event_id that is no UUIDv7
 //	  memory_bytes     what its rows take, decoded, without dictionaries
 //	  text_bytes       what its texts take, each written out
 //	  rising      whether its rows rise by offset as they rise by time
