@@ -32,6 +32,13 @@ type Options struct {
 	// for /readyz; nil: nothing. It must answer at once.
 	Ready func(context.Context) []Check
 
+	// Page is the page for people, see package ui; nil: this server has none.
+	Page http.Handler
+
+	// System says how the server is, for /v1/system; nil: this server does not.
+	// It must answer at once.
+	System func(context.Context) System
+
 	// Figures is where /metrics reads what the stages count, each function once
 	// per scrape. The API's own and the queries' are there without it.
 	Figures []func() []Figure
@@ -58,6 +65,8 @@ type API struct {
 	letters     *index.DeadLetters
 	publisher   index.Publisher
 	ready       func(context.Context) []Check
+	people      http.Handler
+	systemOf    func(context.Context) System
 	guard       guard
 	mux         *http.ServeMux
 	routes      []route
@@ -77,14 +86,15 @@ type route struct {
 
 // New returns the handler.
 func New(o Options) *API {
-	a := &API{query: o.Query, log: o.Logger, ingest: o.Ingest, letters: o.DeadLetters, publisher: o.Publisher, ready: o.Ready, mux: http.NewServeMux()}
+	a := &API{query: o.Query, log: o.Logger, ingest: o.Ingest, letters: o.DeadLetters, publisher: o.Publisher, ready: o.Ready,
+		people: o.Page, systemOf: o.System, mux: http.NewServeMux()}
 	a.closing, a.Close = context.WithCancel(context.Background())
 	a.buffers.New = func() any { return new([]byte) }
 	a.routes = []route{
 		{"GET /healthz", a.healthz},
 		{"GET /readyz", a.readyz},
 		{"GET /openapi.yaml", a.openAPI},
-		{"GET /{$}", a.index},
+		{"GET /{$}", a.root},
 	}
 	if o.Query != nil {
 		a.routes = append(a.routes,
@@ -105,10 +115,17 @@ func New(o Options) *API {
 			route{"POST /v1/dead-letters/{id}/replay", a.replayDeadLetter},
 			route{"POST /v1/dead-letters/{id}/discard", a.discardDeadLetter})
 	}
+	if o.System != nil {
+		a.routes = append(a.routes, route{"GET /v1/system", a.system})
+	}
 	a.connections = newConnections(cmp.Or(o.MaxConnections, 10_000))
 	a.metrics = newMetrics(append(slices.Clip(o.Figures), a.connections.figures))
 	a.routes = append(a.routes, route{"GET /metrics", a.metrics.handler().ServeHTTP})
-	for _, r := range a.routes {
+	served := a.routes
+	if o.Page != nil {
+		served = append(slices.Clip(served), pageRoutes(o.Page)...)
+	}
+	for _, r := range served {
 		a.mux.Handle(r.pattern, a.metrics.instrument(r.pattern, r.handle))
 	}
 	if o.StallTimeout == 0 {

@@ -21,6 +21,7 @@ import (
 	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/store/segment"
+	"github.com/daybook-log/daybook/ui"
 )
 
 // server is every component of one process, wired:
@@ -52,8 +53,10 @@ type server struct {
 	ingest        *ingest.Metrics
 	listened      *listener.Metrics // of kafka
 	streamFigures func() []api.Figure
+	streamBytes   func() int64    // on disk; nil: it lies elsewhere
 	retain        func()          // drops what of the stream is too old; nil: somebody else does
 	replay        event.Positions // the stream's end when it was opened
+	started       time.Time
 }
 
 // Folders and files of a data folder.
@@ -80,7 +83,7 @@ func openServer(s *settings.Settings, stderr io.Writer) (_ *server, err error) {
 	if s.MemoryLimit > 0 {
 		debug.SetMemoryLimit(int64(s.MemoryLimit))
 	}
-	srv := &server{log: newLogger(s, stderr), settings: s, ingest: new(ingest.Metrics), listened: new(listener.Metrics)}
+	srv := &server{log: newLogger(s, stderr), settings: s, ingest: new(ingest.Metrics), listened: new(listener.Metrics), started: time.Now()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, srv.Close())
@@ -157,10 +160,14 @@ func (srv *server) openIndex() (err error) {
 func (srv *server) openDoors() (err error) {
 	s := srv.settings
 	publisher := srv.publisher()
+	page, err := ui.New()
+	if err != nil {
+		return err
+	}
 	o := api.Options{
 		Logger: srv.log.With("stage", "api"), LocalOnly: true,
 		DeadLetters: srv.letters, Publisher: replayer{publisher},
-		Ready: srv.checks, Figures: srv.figures(), MaxConnections: srv.maxConnections(s.APIMaxConnections),
+		Ready: srv.checks, Page: page, System: srv.system, Figures: srv.figures(), MaxConnections: srv.maxConnections(s.APIMaxConnections),
 	}
 	if s.Has(settings.RoleIngest) {
 		o.Ingest = ingest.NewHandler(publisher, ingest.HTTPOptions{

@@ -44,6 +44,7 @@ func (srv *server) openLogs(fsys vfs.FS, s *settings.Settings) error {
 		return fmt.Errorf("stream: %w", err)
 	}
 	srv.stream, srv.streamFigures = events, func() []api.Figure { return logFigures(events.Stats()) }
+	srv.streamBytes = func() int64 { return events.Stats().Bytes }
 	srv.retain = events.Retain
 	dead, err := wal.Open(fsys, filepath.Join(s.Data, deadDir), wal.Options{SegmentBytes: 8 << 20}, srv.log.With("stage", "dead-letters"))
 	if err != nil {

@@ -27,6 +27,7 @@ const (
 // subfolder may have a line of its own: redaction takes the filter language's
 // selectors, which the rest of ingest has no use for.
 var mayImport = map[string][]string{
+	"ui":            {},
 	"access/oidc":   {},
 	"event":         {},
 	"filter":        {"event"},

@@ -1,0 +1,158 @@
+// One event in full: every field, what changed as a diff, labels and metadata as
+// a tree; each value filters or excludes; and what was around it.
+
+import { button, clear, copy, h, icon, long, safe } from "./dom.js";
+import { client, send } from "./api.js";
+import * as filter from "./filter.js";
+import { agoLong, exact, iso, num, zone } from "./format.js";
+import { finding, href, state, write, DEFAULTS } from "./state.js";
+
+const GROUPS = [
+  ["Who", ["user_id", "user_name", "user_type", "on_behalf_of"]],
+  ["What", ["action", "operation", "resource", "resource_name", "resource_type", "outcome", "error_code", "reason"]],
+  ["From where", ["source_ip", "source", "user_agent", "session_id", "request_id", "trace_id", "correlation_id"]],
+  ["Record", ["tenant_id", "event_id", "timestamp", "received_at", "partition", "offset"]],
+];
+
+// raw reads JSON and keeps numbers that no double holds as they are written.
+export const raw = (text) => JSON.parse(text, (_, v, context) => (typeof v === "number" && context?.source && JSON.rawJSON && String(v) !== context.source ? JSON.rawJSON(context.source) : v));
+const isRaw = (v) => Boolean(JSON.isRawJSON?.(v));
+
+export async function fetchEvent(id, signal) {
+  const response = await send(`/v1/events/${encodeURIComponent(id)}`, { signal });
+  return raw(await response.text());
+}
+
+// detail builds the view of an event. apply takes a new filter, or is null where
+// there is nothing to filter.
+export function detail(e, { apply, links = true, close } = {}) {
+  const act = (label, t) => apply && t.length < 4000 ? h("span", { class: "acts" },
+    h("button", { type: "button", class: "act", title: "Filter by this", "aria-label": `Filter by ${label}`, on: { click: () => apply(filter.add(state.q, t)) } }, icon("plus")),
+    h("button", { type: "button", class: "act", title: "Exclude this", "aria-label": `Exclude ${label}`, on: { click: () => apply(filter.add(state.q, filter.not(t))) } }, icon("minus"))) : null;
+  const outcome = e.outcome ?? "unknown";
+  const body = h("div", { class: "detail-body", tabindex: 0, role: "region", "aria-label": "Event, all fields" },
+    GROUPS.map(([title, fields]) => group(title, fields.filter((f) => has(e, f)).map((f) => field(e, f, act, links)))),
+    e.changes?.length ? section("Changes", changes(e.changes, act), "changes") : null,
+    e.labels ? section("Labels", h("dl", { class: "fields" }, entries(e.labels, 100, ([k, v]) => pair(safe(k, 128), long(v), act(k, filter.term(filter.labelKey(k), v))))), "labels") : null,
+    e.metadata ? section("Metadata", tree(e.metadata, "metadata", act), "metadata") : null);
+  return h("article", { class: "detail", "aria-label": "Event", data: { testid: "detail" } },
+    h("header", { class: "detail-head" },
+      h("div", { class: "detail-title" }, h("h2", null, safe(e.action ?? "event", 200)), h("span", { class: `outcome ${outcome}`, text: outcome }), close ? button("Close", { icon: "close", iconOnly: true, class: "quiet", data: { testid: "detail-close" }, on: close }) : null),
+      h("p", { class: "detail-what" }, safe(e.user_name || e.user_id || "", 120), " · ", safe(e.resource_name || e.resource || "", 200)),
+      h("p", { class: "dim" }, h("time", { datetime: e.timestamp, text: exact(e.timestamp) }), ` · ${agoLong(e.timestamp)}`),
+      h("div", { class: "detail-actions" }, button("JSON", { icon: "copy", title: "Copy as JSON", on: () => copy(JSON.stringify(e, null, 2), "JSON") }),
+        links ? [button("curl", { icon: "copy", title: "Copy as a curl command", on: () => copy(curl(e), "curl command") }), button("Link", { icon: "link", title: "Copy a link to this event", on: () => copy(permalink(e), "Link") })] : null)),
+    links ? around(e) : null, body);
+}
+
+const has = (e, f) => (f === "resource_type" ? Boolean(e.resource) : e[f] !== undefined);
+
+const permalink = (e) => location.origin + location.pathname + write({ ...DEFAULTS, q: `event_id:${e.event_id}`, from: "", event: e.event_id, tz: state.tz });
+
+const curl = (e) => `curl -sS ${client.keys ? `-H "Authorization: Bearer $DAYBOOK_KEY" ` : ""}'${location.origin}/v1/events/${e.event_id}'`;
+
+const section = (title, content, testid) => h("section", { data: { testid } }, h("h3", { text: title }), content);
+const group = (title, rows) => (rows.length ? section(title, h("dl", { class: "fields" }, rows), title.toLowerCase().replace(" ", "-")) : null);
+const pair = (name, value, acts) => h("div", { class: "pair" }, h("dt", null, name), h("dd", null, h("span", { class: "dd-value" }, value), acts));
+
+function field(e, f, act, links) {
+  const v = f === "resource_type" ? e.resource.split("/")[0] : e[f];
+  if (f === "timestamp" || f === "received_at") {
+    const other = zone.utc ? v : `${v} (UTC)`;
+    return pair(f, [h("time", { datetime: v, text: exact(v) }), zone.utc ? null : h("div", { class: "dim", text: other })], null);
+  }
+  const plain = f === "partition" || f === "offset";
+  const t = plain ? `${f}:${v}` : filter.term(f, v);
+  let shown = plain ? num(v) : f === "outcome" ? h("span", { class: `outcome ${v}`, text: v }) : long(v);
+  if (links && (f === "user_id" || f === "resource")) shown = h("a", { href: href(finding({ view: f === "user_id" ? "user" : "resource", id: v })), title: f === "user_id" ? "All about this user" : "All about this resource" }, shown);
+  return pair(f, shown, act(`${f} ${String(v).slice(0, 80)}`, t));
+}
+
+// around are searches for what belongs to an event.
+function around(e) {
+  const t = Date.parse(e.timestamp), near = { from: iso(t - 3e5), to: iso(t + 3e5) }, all = { from: "", to: "" };
+  const link = (name, q, range) => h("a", { class: "btn small", href: href(finding({ q, ...range, event: e.event_id })), text: name });
+  return h("nav", { class: "around", "aria-label": "Around this", data: { testid: "around" } }, h("span", { class: "dim", text: "Around this" }),
+    [["request_id", "Same request"], ["session_id", "Same session"], ["trace_id", "Same trace"], ["correlation_id", "Same correlation"]].map(([f, name]) => (e[f] ? link(name, filter.term(f, e[f]), all) : null)),
+    e.user_id ? link("Same user ± 5 min", filter.term("user_id", e.user_id), near) : null,
+    e.resource ? link("Same resource ± 5 min", filter.term("resource", e.resource), near) : null,
+    link("Everything ± 5 min", "", near));
+}
+
+// changes shows each change as what was taken away and what was put there.
+export function changes(list, act = () => null) {
+  return h("div", { class: "diff" }, entries(list, 100, ([, c]) => h("div", { class: "change" },
+    h("div", { class: "change-path" }, safe(c.path ?? "", 300), act(`changes.path ${c.path}`, filter.term("changes.path", c.path ?? ""))), delta(c.old, c.new))));
+}
+
+const line = (sign, v) => h("div", { class: { "-": "del", "+": "ins", " ": "same" }[sign] }, h("span", { class: "sign", "aria-label": { "-": "was", "+": "is", " ": "kept" }[sign], role: "img", text: sign === "-" ? "−" : sign }), h("span", { class: "delta-value" }, v));
+const scalar = (v) => v === null || typeof v !== "object" || isRaw(v);
+
+function delta(a, b) {
+  if (Array.isArray(a) && Array.isArray(b) && [...a, ...b].every(scalar)) {
+    const ka = new Set(a.map(String)), kb = new Set(b.map(String));
+    const all = [...a.filter((x) => !kb.has(String(x))).map((x) => ["-", x]), ...b.map((x) => [ka.has(String(x)) ? " " : "+", x])];
+    return all.length ? h("div", null, entries(all, 50, ([, [sign, x]]) => line(sign, leaf(x)))) : line(" ", h("span", { class: "dim", text: "empty" }));
+  }
+  const text = (v) => (typeof v === "string" ? v : JSON.stringify(v, null, 2));
+  if (a !== undefined && b !== undefined && (!scalar(a) || !scalar(b) || /\n/.test(text(a) + text(b)))) return lines(text(a).split("\n"), text(b).split("\n"));
+  return h("div", null, a === undefined || a === null ? null : line("-", scalar(a) ? leaf(a) : long(text(a))), b === undefined || b === null ? (b === null && a === null ? line(" ", leaf(null)) : null) : line("+", scalar(b) ? leaf(b) : long(text(b))));
+}
+
+// lines is a diff by lines: what begins and ends alike is kept, and between, the
+// longest common lines.
+function lines(a, b) {
+  if (a.length * b.length > 250000) return h("div", null, line("-", long(a.join("\n"))), line("+", long(b.join("\n"))));
+  const w = b.length + 1, best = new Uint32Array((a.length + 1) * w);
+  for (let i = a.length - 1; i >= 0; i--) for (let j = b.length - 1; j >= 0; j--) best[i * w + j] = a[i] === b[j] ? best[(i + 1) * w + j + 1] + 1 : Math.max(best[(i + 1) * w + j], best[i * w + j + 1]);
+  const out = [];
+  for (let i = 0, j = 0; i < a.length || j < b.length;) {
+    if (i < a.length && j < b.length && a[i] === b[j]) { out.push([" ", a[i++]]); j++; }
+    else if (j >= b.length || (i < a.length && best[(i + 1) * w + j] >= best[i * w + j + 1])) out.push(["-", a[i++]]);
+    else out.push(["+", b[j++]]);
+  }
+  return h("div", { class: "lines" }, entries(out, 200, ([, [sign, text]]) => line(sign, safe(text, 2000))));
+}
+
+function leaf(v) {
+  if (isRaw(v)) return h("span", { class: "j-number", text: v.rawJSON });
+  if (v === null) return h("span", { class: "j-null", text: "null" });
+  if (typeof v === "string") return v === "" ? h("span", { class: "dim", text: "empty" }) : h("span", { class: "j-string" }, long(v));
+  return h("span", { class: "j-" + typeof v, text: String(v) });
+}
+
+// entries shows the first of many, and a button for more.
+function entries(of, step, show) {
+  const all = Object.entries(of), box = h("div", { class: "entries" });
+  let n = 0;
+  const more = () => {
+    box.lastElementChild?.matches(".more") && box.lastElementChild.remove();
+    box.append(...all.slice(n, n + step).map(show));
+    n += step;
+    if (n < all.length) box.append(h("div", { class: "more" }, button(`Show ${num(Math.min(step, all.length - n))} more of ${num(all.length)}`, { class: "link", on: more })));
+  };
+  more();
+  return box;
+}
+
+// tree shows JSON; what lies deeper than three levels opens on demand.
+export function tree(v, path, act, depth = 0) {
+  return h("div", { class: "tree" }, entries(v, 100, ([k, x]) => {
+    const array = Array.isArray(v), below = array ? path : `${path}.${filter.key(k)}`;
+    const name = h("span", { class: array ? "j-index" : "j-key" }, safe(k, 128));
+    if (scalar(x)) {
+      const text = isRaw(x) ? x.rawJSON : String(x);
+      return h("div", { class: "node" }, name, leaf(x), act(`${below} ${text.slice(0, 80)}`.slice(0, 160), filter.term(below, text === "" ? "" : text)));
+    }
+    const n = Object.keys(x).length, content = h("div");
+    const fill = () => { if (!content.firstChild) content.append(tree(x, below, act, depth + 1)); };
+    const open = depth < 3 && n > 0 && n <= 100;
+    if (open) fill();
+    return h("details", { class: "node", open, on: { toggle: fill } }, h("summary", null, icon("right"), name, h("span", { class: "dim", text: Array.isArray(x) ? `[${num(n)}]` : `{${num(n)}}` })), content);
+  }));
+}
+
+export const loadingDetail = (close) => h("article", { class: "detail", "aria-busy": "true", "aria-label": "Event" }, h("header", { class: "detail-head" }, h("div", { class: "detail-title" }, h("h2", { text: "Loading…" }), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close }))));
+
+export const failedDetail = (problem, close, again) => clear(loadingDetail(close), h("header", { class: "detail-head" }, h("div", { class: "detail-title" }, h("h2", { text: problem.status === 404 ? "No such event" : "Not loaded" }), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close })),
+  h("p", { class: "dim" }, safe(problem.message, 400)), problem.status === 404 ? null : button("Try again", { on: again })));

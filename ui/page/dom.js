@@ -1,0 +1,216 @@
+// Elements and what they may show. Text is only ever set as text: nothing here
+// or elsewhere makes HTML of a string.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+// h makes an element. Properties: class, text, data (dataset), on (listeners),
+// style (an object, set through CSSOM), and attributes; null, undefined and
+// false leave an attribute out.
+export function h(tag, props, ...children) {
+  return fill(document.createElement(tag), props, children);
+}
+
+export function svg(tag, props, ...children) {
+  return fill(document.createElementNS(SVG, tag), props, children);
+}
+
+function fill(el, props, children) {
+  for (const [name, v] of Object.entries(props ?? {})) {
+    if (v === null || v === undefined || v === false) continue;
+    if (name === "class") el.setAttribute("class", v);
+    else if (name === "text") el.textContent = v;
+    else if (name === "data") Object.assign(el.dataset, v);
+    else if (name === "style") for (const [k, x] of Object.entries(v)) el.style.setProperty(k, x);
+    else if (name === "on") for (const [k, f] of Object.entries(v)) el.addEventListener(k, f);
+    else if (name === "value" && "value" in el && tag(el) !== "li") el.value = v;
+    else if (/^on/i.test(name)) throw new Error(`${name}: listeners are given in "on"`);
+    else el.setAttribute(name, v === true ? "" : v);
+  }
+  el.append(...flat(children));
+  return el;
+}
+
+const tag = (el) => el.localName;
+
+const flat = (children) => children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false);
+
+export const clear = (el, ...children) => (el.replaceChildren(...flat(children)), el);
+
+// Icons, as paths on a grid of 16.
+const ICONS = {
+  search: "M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9ZM10.5 10.5 14 14",
+  close: "m4 4 8 8M12 4l-8 8",
+  plus: "M8 3v10M3 8h10",
+  minus: "M3 8h10",
+  down: "m4 6 4 4 4-4",
+  right: "m6 4 4 4-4 4",
+  left: "m10 4-4 4 4 4",
+  clock: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2Zm0 3v3l2 1.5",
+  play: "M5 3.5v9l7-4.5Z",
+  pause: "M5.5 3.5v9M10.5 3.5v9",
+  star: "m8 2 1.8 3.9 4.2.5-3.1 2.9.8 4.2L8 11.4l-3.7 2.1.8-4.2L2 6.4l4.2-.5Z",
+  download: "M8 2v8m-3-3 3 3 3-3M3 13.5h10",
+  filter: "M2.5 4h11M4.5 8h7M6.5 12h3",
+  copy: "M5.5 5.5h8v8h-8zM10.5 5.5v-3h-8v8h3",
+  link: "M6.5 9.5 9.5 6.5M7 4.5l1-1a3 3 0 0 1 4.5 4.5l-1 1M9 11.5l-1 1A3 3 0 0 1 3.5 8l1-1",
+  user: "M8 2.5a2.75 2.75 0 1 0 0 5.5 2.75 2.75 0 0 0 0-5.5ZM2.5 14c.5-3 2.5-4.5 5.5-4.5s5 1.5 5.5 4.5",
+  box: "M2.5 5 8 2l5.5 3v6L8 14l-5.5-3ZM2.5 5 8 8l5.5-3M8 8v6",
+  sun: "M8 5a3 3 0 1 0 0 6 3 3 0 0 0 0-6ZM8 1v1.5M8 13.5V15M1 8h1.5M13.5 8H15M3 3l1 1M12 12l1 1M3 13l1-1M12 4l1-1",
+  help: "M6 6a2 2 0 1 1 3 1.7c-.7.4-1 .8-1 1.8M8 12v.4",
+  server: "M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.1M5 11h.1",
+  out: "M6 2.5H3v11h3M7 8h7m-3-3 3 3-3 3",
+  check: "m3 8.5 3.5 3.5L13 4.5",
+  warn: "M8 2 1.5 13.5h13ZM8 6.5v3M8 11.5v.2",
+  key: "M5.5 7.5a3 3 0 1 0 .1 0ZM8 8.5 14 2.5M11.5 5l2 2",
+};
+
+export function icon(name) {
+  return svg("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" }, svg("path", { d: ICONS[name] }));
+}
+
+// button makes a button whose name is label; with an icon alone it is the title too.
+export function button(label, { icon: name, iconOnly, on, class: cls, ...rest } = {}) {
+  return h("button", { type: "button", class: `btn ${iconOnly ? "icon-only " : ""}${cls ?? ""}`, title: iconOnly ? label : null,
+    "aria-label": iconOnly ? label : null, on: on && { click: on }, ...rest }, name && icon(name), iconOnly ? null : h("span", { text: label }));
+}
+
+// Characters that change how what stands around them looks, or look like nothing:
+// controls, bidirectional overrides and isolates, zero widths, tags.
+// eslint-disable-next-line no-control-regex
+const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\u3164\ufe00-\ufe0e\ufeff\ufff9-\ufffc]|[\udb40][\udc00-\udfff]/u;
+const HIDDEN_ALL = new RegExp(`(${HIDDEN.source}|\\r\\n)`, "gu");
+const PLAIN = new Set(["\n", "\t", "\u200d"]);
+
+const code = (c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+
+// safe returns nodes that show a value as it is and keep it from changing what
+// stands around it: isolated in its direction, hidden characters made visible,
+// and no more than max characters of it.
+export function safe(value, max = 300) {
+  let text = String(value);
+  const cut = text.length > max;
+  if (cut) text = text.slice(0, max).replace(/[\ud800-\udbff]$/, "");
+  const bdi = h("bdi", { class: "value" });
+  if (!HIDDEN.test(text)) bdi.textContent = cut ? text + "…" : text;
+  else {
+    let plain = "", marks = 0;
+    for (const part of text.split(HIDDEN_ALL)) {
+      if (!part) continue;
+      if (part.length <= 2 && HIDDEN.test(part) && !PLAIN.has(part) && marks < 100) {
+        bdi.append(plain, h("span", { class: "hidden-char", title: "invisible character", text: code(part) }));
+        plain = "";
+        marks++;
+      } else plain += part;
+    }
+    bdi.append(cut ? plain + "…" : plain);
+  }
+  return bdi;
+}
+
+// long is safe for values that may be very long: the beginning, and a button for
+// the rest, in pieces.
+export function long(value, step = 2000) {
+  const text = String(value);
+  if (text.length <= step) return safe(text, step);
+  const box = h("span", { class: "long" });
+  const show = (n) => {
+    const rest = text.length - n;
+    clear(box, safe(text.slice(0, n), n), rest > 0 && button(`Show ${Math.min(rest, n * 7).toLocaleString("en")} more of ${text.length.toLocaleString("en")} characters`,
+      { class: "link", on: (e) => { e.stopPropagation(); show(Math.min(text.length, n * 8)); } }));
+  };
+  show(step);
+  return box;
+}
+
+export function debounce(f, ms) {
+  let timer;
+  const later = (...args) => { clearTimeout(timer); timer = setTimeout(f, ms, ...args); };
+  later.cancel = () => clearTimeout(timer);
+  return later;
+}
+
+// announce tells screen readers something, politely.
+export function announce(text) {
+  const region = document.getElementById("announce");
+  if (region) region.textContent = text;
+}
+
+// toast says for a moment what has been done.
+export function toast(text, kind = "") {
+  let stack = document.getElementById("toasts");
+  if (!stack) document.body.append(stack = h("div", { id: "toasts", role: "status" }));
+  const el = h("div", { class: `toast ${kind}`, data: { testid: "toast" } }, safe(text));
+  stack.append(el);
+  setTimeout(() => el.remove(), kind === "bad" ? 8000 : 3500);
+}
+
+// popup opens a panel below an element until something else is wanted. The panel
+// is in the top layer, so nothing clips it.
+export function popup(anchor, panel, { align = "start", focus = true, onclose } = {}) {
+  panel.setAttribute("popover", "auto");
+  panel.classList.add("popup");
+  if (!panel.isConnected) document.body.append(panel);
+  const place = () => {
+    const a = anchor.getBoundingClientRect(), p = panel.getBoundingClientRect();
+    const x = align === "end" ? a.right - p.width : a.left;
+    panel.style.left = Math.max(8, Math.min(x, innerWidth - p.width - 8)) + "px";
+    const below = a.bottom + 4, fits = below + p.height <= innerHeight - 8;
+    panel.style.top = (fits ? below : Math.max(8, Math.min(below, innerHeight - p.height - 8))) + "px";
+  };
+  const toggled = (e) => {
+    if (e.newState !== "closed") return;
+    anchor.setAttribute("aria-expanded", "false");
+    panel.removeEventListener("toggle", toggled);
+    removeEventListener("resize", place);
+    panel.remove();
+    onclose?.();
+  };
+  panel.addEventListener("toggle", toggled);
+  addEventListener("resize", place);
+  panel.showPopover();
+  anchor.setAttribute("aria-expanded", "true");
+  place();
+  if (focus) panel.querySelector("[autofocus],input,button,select,a")?.focus();
+  return { close: () => panel.isConnected && panel.hidePopover(), place };
+}
+
+// dialog shows a modal dialog with a title. body gets a function that closes it.
+export function dialog(title, body, { wide, testid, onclose } = {}) {
+  const el = h("dialog", { class: wide ? "wide" : "", "aria-label": title, data: { testid: testid ?? "dialog" } });
+  const close = () => el.close();
+  el.append(h("header", null, h("h2", { text: title }), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close })), ...flat([body(close)]));
+  el.addEventListener("close", () => { el.remove(); onclose?.(); });
+  el.addEventListener("click", (e) => { if (e.target === el) close(); });
+  document.body.append(el);
+  el.showModal();
+  return { el, close };
+}
+
+// confirm asks before something that cannot be undone.
+export function confirm(title, text, action) {
+  return new Promise((resolve) => {
+    let answer = false;
+    dialog(title, (close) => [h("p", { class: "dialog-text" }, text), h("footer", null,
+      button("Cancel", { on: close }), button(action, { class: "danger", data: { testid: "confirm" }, on: () => { answer = true; close(); } }))],
+    { testid: "confirm-dialog", onclose: () => resolve(answer) });
+  });
+}
+
+export async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(`${what} copied`);
+  } catch {
+    dialog(`Copy ${what}`, () => h("textarea", { class: "copy-box", readonly: true, rows: 12, "aria-label": what, value: text, on: { focus: (e) => e.target.select() } }));
+  }
+}
+
+// store keeps small things in this browser, where it may.
+export const store = {
+  get(key, otherwise) {
+    try { return JSON.parse(localStorage.getItem("daybook." + key)) ?? otherwise; } catch { return otherwise; }
+  },
+  set(key, value) {
+    try { localStorage.setItem("daybook." + key, JSON.stringify(value)); } catch { /* full or forbidden */ }
+  },
+};

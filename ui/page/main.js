@@ -1,0 +1,144 @@
+// The page: header, which view is shown, whether the server is there, keys.
+
+import { OFFLINE, watch } from "./api.js";
+import { announce, button, clear, dialog, h, icon, popup, store } from "./dom.js";
+import { localZone, zone } from "./format.js";
+import { Profile } from "./profile.js";
+import { SearchView } from "./search.js";
+import { account, loadSession, may, session, signIn } from "./session.js";
+import { finding, href, onChange, set, start, state } from "./state.js";
+import { SystemView } from "./system.js";
+
+const main = document.getElementById("main");
+const banner = document.getElementById("banner");
+let view = null, kind = "", signingIn = false;
+
+const VIEWS = { events: SearchView, user: Profile, resource: Profile, system: SystemView };
+const kindOf = (s) => (VIEWS[s.view] ? { user: "profile", resource: "profile" }[s.view] ?? s.view : "events");
+
+function show(s, before) {
+  zone.utc = s.tz !== "local";
+  zoneButton.lastChild.textContent = zone.utc ? "UTC" : localZone;
+  document.title = title(s);
+  for (const [name, a] of Object.entries(nav)) a.toggleAttribute("aria-current", kindOf(s) === name) || (kindOf(s) === name && a.setAttribute("aria-current", "page"));
+  if (signingIn) return;
+  if (kindOf(s) !== kind) {
+    view?.destroy();
+    kind = kindOf(s);
+    view = new (VIEWS[s.view] ?? SearchView)();
+    clear(main, view.el);
+    if (before) main.focus({ preventScroll: true });
+  } else view.update(s, before ?? {});
+}
+
+const title = (s) => ({ system: "System", user: `${s.id} · User`, resource: `${s.id} · Resource` }[s.view] ?? (s.q ? s.q.slice(0, 80) : "Events")) + " · Daybook";
+
+function cycleTheme() {
+  const root = document.documentElement, dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const now = root.dataset.theme ?? (dark ? "dark" : "light"), next = now === "dark" ? "light" : "dark";
+  root.dataset.theme = next;
+  store.set("theme", next);
+  announce(`${next} theme`);
+}
+
+// Header.
+const nav = {
+  events: h("a", { href: "/", text: "Events", data: { testid: "nav-events" } }),
+  system: h("a", { href: "/?view=system", text: "System", data: { testid: "nav-system" } }),
+};
+nav.events.addEventListener("click", (e) => { if (!e.metaKey && !e.ctrlKey) { e.preventDefault(); set(finding({ from: kind === "events" ? "-24h" : state.from, to: kind === "events" ? "" : state.to })); } });
+nav.system.addEventListener("click", (e) => { if (!e.metaKey && !e.ctrlKey) { e.preventDefault(); set({ view: "system", event: "", id: "", tab: "", live: "" }); } });
+const zoneButton = h("button", { type: "button", class: "btn quiet zone", title: "Switch between UTC and local time", data: { testid: "zone" }, on: { click: () => set({ tz: zone.utc ? "local" : "utc" }, { replace: true }) } }, icon("clock"), h("span"));
+const accountButton = button("Account", { icon: "user", iconOnly: true, class: "quiet", "aria-haspopup": "dialog", "aria-expanded": "false", data: { testid: "account" }, on: () => popup(accountButton, h("div", { class: "account", role: "dialog", "aria-label": "Account", tabindex: -1 }, account()), { align: "end" }) });
+document.getElementById("header").append(
+  h("nav", { "aria-label": "Views" }, Object.values(nav)), h("div", { class: "header-tools" }, zoneButton,
+    button("Keyboard and filter help", { icon: "help", iconOnly: true, class: "quiet", data: { testid: "help" }, on: help }),
+    button("Light or dark", { icon: "sun", iconOnly: true, class: "quiet", data: { testid: "theme" }, on: cycleTheme }), accountButton));
+
+// Keyboard.
+const KEYS = [["/", "search"], ["j  k", "next, previous event"], ["Enter", "open the event"], ["Esc", "close"], ["g  G", "first, last"], ["f", "add to the filter"], ["t", "time range"], ["z", "zoom out"], ["l", "live"], ["p", "pause, resume"], ["n", "show new ones"], ["e", "export"], ["r", "search again"], ["?", "this help"]];
+
+addEventListener("keydown", (e) => {
+  if (e.defaultPrevented || e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open],[popover]:popover-open")) return;
+  if (e.target.closest("input,textarea,select")) return;
+  const typed = e.key.length === 1;
+  if (typed && store.get("shortcuts", true) === false) return;
+  if (e.key === "?") { e.preventDefault(); help(); return; }
+  if (e.key === "Enter" && e.target.closest("a,button,summary,[role=grid],.stage")) return;
+  if (e.key === "Escape" && e.target.closest(".stage")) return;
+  if (signingIn || !view?.shortcut) return;
+  if (view.shortcut(e.key)) e.preventDefault();
+});
+
+function help() {
+  const row = ([k, what]) => h("div", { class: "pair" }, h("dt", null, k.split("  ").map((x) => [h("kbd", { text: x }), " "])), h("dd", { text: what }));
+  const examples = [["user_id:alice outcome:denied", "both"], ["action:(login or logout)", "either value"], ["action:document.*", "any run of characters"], ["-outcome:success", "not"], ["source_ip:10.0.0.0/8", "a network"], ["labels.env:prod", "a label"], ["metadata.order.total:>100", "a path, compared"], ["changes.path:email", "what changed"], ["reason:*", "is there"], ["timeout", "text anywhere"]];
+  dialog("Help", () => [h("div", { class: "help" },
+    h("section", null, h("h3", { text: "Keys" }), h("dl", { class: "fields keys" }, KEYS.map(row)), h("label", { class: "check" }, h("input", { type: "checkbox", checked: store.get("shortcuts", true), on: { change: (e) => store.set("shortcuts", e.target.checked) } }), " Single-key shortcuts")),
+    h("section", null, h("h3", { text: "Filter" }), h("dl", { class: "fields examples" }, examples.map(([q, what]) => h("div", { class: "pair" }, h("dt", null, h("a", { href: href(finding({ q })) }, h("code", { text: q }))), h("dd", { text: what })))),
+      h("p", { class: "dim" }, "On the histogram: drag to zoom, or arrow keys, Shift to extend and Enter.")))], { wide: true, testid: "help-dialog" });
+}
+document.addEventListener("click", (e) => { if (e.target.closest("dialog a[href]")) e.target.closest("dialog").close(); });
+
+// The server that goes and comes back.
+let offline = false;
+watch((what) => {
+  if (what === OFFLINE && !offline) { offline = true; lost(1); }
+  else if (what === "online" && offline) found();
+  else if (what === "unauthenticated") askToSignIn();
+});
+
+function lost(n) {
+  const wait = Math.min(2 ** n, 15);
+  document.body.classList.add("offline");
+  banner.hidden = false;
+  clear(banner, icon("warn"), h("span", null, h("b", { text: "The server does not answer. " }), navigator.onLine === false ? "This machine is offline. " : "", `Asking again every ${wait} s; what is shown may be old.`), button("Ask now", { class: "small", on: () => probe(n) }));
+  clearTimeout(lost.timer);
+  lost.timer = setTimeout(() => probe(n + 1), wait * 1000);
+}
+
+async function probe(n) {
+  clearTimeout(lost.timer);
+  try {
+    const r = await fetch("/healthz", { cache: "no-store" });
+    if (!r.ok) throw new Error();
+    found();
+  } catch { lost(n); }
+}
+
+function found() {
+  if (!offline) return;
+  offline = false;
+  clearTimeout(lost.timer);
+  document.body.classList.remove("offline");
+  banner.hidden = true;
+  announce("The server answers again");
+  setTimeout(() => view?.back?.(), 0);
+}
+addEventListener("online", () => offline && probe(1));
+
+function askToSignIn() {
+  if (signingIn) return;
+  signingIn = true;
+  view?.destroy();
+  view = null;
+  kind = "";
+  document.body.classList.add("signed-out");
+  signIn(main, () => {
+    signingIn = false;
+    document.body.classList.remove("signed-out");
+    dressed();
+    show(state, null);
+  });
+}
+
+// dressed shows what the session may do.
+function dressed() {
+  nav.system.hidden = session.known && !may("admin") && !may("metrics");
+  accountButton.hidden = false;
+}
+
+start();
+onChange(show);
+show(state, null);
+loadSession().then((how) => (how === "sign-in" ? askToSignIn() : dressed()));

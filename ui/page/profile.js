@@ -1,0 +1,153 @@
+// A page for a user and one for a resource: when first and last seen, when
+// active, what was done, from where, and what is new today.
+
+import { get } from "./api.js";
+import { button, clear, h, icon, safe, svg } from "./dom.js";
+import { changes } from "./detail.js";
+import * as filter from "./filter.js";
+import { agoLong, clock, dateTime, day, num, parts, plural, short, zoneName } from "./format.js";
+import { message, time } from "./rows.js";
+import { DEFAULTS, finding, href, state } from "./state.js";
+
+const WEEKS = 4;
+const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+const HOUR = 36e5;
+
+// link is a search for an event set, over all time unless told.
+const link = (text, patch, cls = "") => h("a", { class: cls, href: href(finding({ from: "", to: "", ...patch })) }, text);
+
+export class Profile {
+  constructor() {
+    this.el = h("div", { class: "page profile", data: { testid: "profile" } });
+    this.update();
+  }
+
+  destroy() { this.abort?.abort(); }
+
+  update(s = state, before = {}) {
+    if (s.view !== before.view || s.id !== before.id || s.tz !== before.tz) this.load();
+  }
+
+  back() { this.load(); }
+
+  async load() {
+    this.abort?.abort();
+    const { signal } = (this.abort = new AbortController());
+    const user = state.view === "user", field = user ? "user_id" : "resource", id = state.id;
+    if (!id) { message(this.el, user ? "No user" : "No resource", "The address names none."); return; }
+    const q = filter.term(field, id), ask = (params) => get("/v1/counts", { q, ...params }, { signal });
+    try {
+      const [newest, oldest] = await Promise.all(["newest", "oldest"].map((order) => get("/v1/events", { q, order, limit: order === "newest" ? 25 : 1 }, { signal })));
+      if (!newest.events.length) {
+        clear(this.el, this.head(user, id));
+        this.el.append(message(h("div"), "Never seen", `No event has this ${user ? "user" : "resource"}${"."}`));
+        return;
+      }
+      const last = newest.events[0], first = oldest.events[0];
+      const total = h("dd", { text: "…" }), denied = h("dd", { text: "…" });
+      const heat = h("section", { class: "card wide", data: { testid: "heatmap" } }), fresh = h("section", { class: "card", data: { testid: "new-today" } });
+      const tops = (user ? [["action", "Actions"], ["resource", "Resources"], ["source_ip", "Addresses"], ["source", "Sources"]] : [["user_id", "Users"], ["action", "Actions"], ["source_ip", "Addresses"], ["outcome", "Outcomes"]]).map(([f, name]) => [f, name, h("section", { class: "card" }, h("h2", { text: name }))]);
+      const stat = (k, v) => h("div", null, h("dt", { text: k }), v.localName === "dd" ? v : h("dd", null, v));
+      clear(this.el, this.head(user, id, user ? last.user_name : last.resource_name),
+        h("dl", { class: "stats" }, stat("First seen", [time(first.timestamp), h("span", { class: "dim", text: " " + agoLong(first.timestamp) })]), stat("Last seen", [time(last.timestamp), h("span", { class: "dim", text: " " + agoLong(last.timestamp) })]), stat("Events", total), stat("Denied or failed", denied)),
+        h("div", { class: "cards" }, user ? fresh : null, heat, tops.map(([, , el]) => el)),
+        h("section", { class: "card wide" }, h("h2", { text: user ? "Latest" : "History" }), this.timeline(newest, q, signal, !user)));
+      ask({ by: "outcome" }).then((c) => {
+        const by = (o) => c.groups.find((g) => g.value === o)?.count ?? 0;
+        clear(total, link(num(c.total), { q }));
+        const bad = by("denied") + by("failure");
+        clear(denied, bad ? link(num(bad), { q: `${q} outcome:(denied or failure)` }, "bad-text") : "0");
+      }, () => {});
+      this.heatmap(heat, ask, last.timestamp).catch(() => clear(heat, h("p", { class: "dim", text: "Activity could not be counted." })));
+      for (const [f, , el] of tops) ask({ by: f, top: 8 }).then((c) => this.top(el, f, c, q), () => {});
+      if (user) this.newToday(fresh, ask, q).catch(() => {});
+    } catch (e) {
+      if (e.name !== "AbortError" && !signal.aborted) message(this.el, e.doc?.title ?? "Not loaded", e.message, button("Try again", { on: () => this.load() }));
+    }
+  }
+
+  head(user, id, name) {
+    return h("header", { class: "page-head" }, icon(user ? "user" : "box"), h("div", null, h("p", { class: "dim", text: user ? "User" : "Resource" }), h("h1", null, safe(name || id, 300)), name ? h("p", { class: "dim mono" }, safe(id, 300)) : null),
+      h("a", { class: "btn", href: href(finding({ q: filter.term(user ? "user_id" : "resource", id), from: "", to: "" })), data: { testid: "all-events" } }, icon("search"), h("span", { text: "All events" })));
+  }
+
+  top(el, f, { groups, values }, q) {
+    const most = Math.max(1, ...groups.map((g) => g.count));
+    el.append(h("ul", { class: "facet-list" }, groups.map((g) => {
+      const bar = h("span", { class: "facet-bar " + (f === "outcome" ? g.value : ""), "aria-hidden": "true" });
+      bar.style.width = (g.count / most) * 100 + "%";
+      return h("li", null, h("a", { class: "facet-value", href: href(finding({ q: `${q} ${filter.term(f, g.value)}`, from: "", to: "" })) }, bar, g.value ? safe(g.value, 100) : h("span", { class: "dim", text: "none" }), h("span", { class: "n", text: short(g.count) })));
+    })), values > groups.length ? h("p", { class: "dim facet-note", text: `${num(values - groups.length)} more` }) : null);
+  }
+
+  // heatmap counts by hour and weekday over the last weeks of what there is.
+  async heatmap(el, ask, newest) {
+    const end = Math.min(Date.now(), Date.parse(newest) + HOUR), from = new Date(end - WEEKS * 7 * 24 * HOUR);
+    const { buckets, total } = await ask({ interval: "1h", from: from.toISOString(), to: new Date(end).toISOString() });
+    const grid = Array.from({ length: 7 }, () => new Array(24).fill(0));
+    for (const b of buckets) {
+      const p = parts(b.start);
+      grid[DAYS.indexOf(p.weekday)][Number(p.hour)] += b.count;
+    }
+    const most = Math.max(1, ...grid.flat()), cell = 20, left = 34, top = 4;
+    const busiest = grid.flatMap((row, d) => row.map((n, hour) => ({ n, d, hour }))).sort((a, b) => b.n - a.n)[0];
+    const hh = (x) => String(x).padStart(2, "0") + ":00";
+    clear(el, h("h2", null, "Activity by hour and weekday", h("span", { class: "dim", text: ` ${zoneName()}, ${WEEKS} weeks to ${day(end)}` })),
+      svg("svg", { class: "heat", viewBox: `0 0 ${left + 24 * cell} ${top + 7 * cell + 16}`, role: "img", "aria-label": total ? `${plural(total, "event")}; busiest on ${DAYS[busiest.d]} at ${hh(busiest.hour)} with ${num(busiest.n)}` : "No events" },
+        grid.flatMap((row, d) => row.map((n, hour) => svg("rect", { x: left + hour * cell + 1, y: top + d * cell + 1, width: cell - 2, height: cell - 2, rx: 2, class: n ? "on" : "off", style: n ? { opacity: String(0.2 + 0.8 * Math.sqrt(n / most)) } : null }, svg("title", null, `${DAYS[d]} ${hh(hour)}: ${num(n)}`)))),
+        DAYS.map((d, i) => svg("text", { class: "label", x: 0, y: top + i * cell + 14, text: d })), [0, 3, 6, 9, 12, 15, 18, 21].map((hour) => svg("text", { class: "label", x: left + hour * cell + 1, y: top + 7 * cell + 13, text: hh(hour) }))));
+  }
+
+  // newToday are values that the user has today and had on no day before.
+  async newToday(el, ask, q) {
+    const today = day(Date.now()), begin = zoneStart(today);
+    const found = [];
+    for (const [f, name] of [["source_ip", "address"], ["action", "action"], ["resource_type", "kind of resource"], ["source", "source"], ["user_agent", "user agent"]]) {
+      const now = await ask({ by: f, top: 100, from: begin });
+      if (!now.total) break;
+      const before = await ask({ by: f, top: 1000, to: begin });
+      const known = new Set(before.groups.map((g) => g.value));
+      for (const g of now.groups) if (g.value && !known.has(g.value) && before.values <= 1000) found.push({ f, name, ...g });
+    }
+    clear(el, h("h2", { text: "New today" }), found.length ? h("ul", { class: "new-list" }, found.slice(0, 20).map((x) => h("li", null, h("span", { class: "dim", text: x.name + " " }), h("a", { href: href(finding({ q: `${q} ${filter.term(x.f, x.value)}`, from: "", to: "" })) }, safe(x.value, 120)), h("span", { class: "n", text: num(x.count) }))))
+      : h("p", { class: "dim", text: "Nothing that was not there on a day before." }));
+  }
+
+  // timeline lists events by day, newest first, and loads more on demand.
+  timeline(page, q, signal, full) {
+    const box = h("div", { class: "timeline", data: { testid: "timeline" } });
+    let lastDay = "";
+    const put = ({ events, next_cursor: cursor }) => {
+      for (const e of events) {
+        const d = day(e.timestamp);
+        if (d !== lastDay) { lastDay = d; box.append(h("h3", { text: d })); }
+        box.append(h("div", { class: `moment o-${e.outcome}` }, h("a", { class: "mono", href: href({ ...DEFAULTS, tz: state.tz, q, from: "", event: e.event_id }), title: dateTime(e.timestamp), text: clock(e.timestamp) }),
+          h("div", null, h("div", null, full ? link(safe(e.user_name || e.user_id, 80), { view: "user", id: e.user_id, q: "" }) : null, full ? " " : null, h("b", null, safe(e.action, 100)), " ", full ? null : link(safe(e.resource_name || e.resource, 120), { view: "resource", id: e.resource, q: "" }), e.outcome !== "success" ? [" ", h("span", { class: `outcome ${e.outcome}`, text: e.outcome })] : null, e.reason ? h("span", { class: "dim" }, " ", safe(e.reason, 160)) : null),
+            full && e.changes?.length ? changes(e.changes.slice(0, 5)) : null)));
+      }
+      if (cursor) {
+        const more = button("Older", { data: { testid: "older" }, on: async () => {
+          more.disabled = true;
+          try {
+            const next = await get("/v1/events", { q, order: "newest", limit: 50, cursor }, { signal });
+            more.remove();
+            put(next);
+          } catch (e) { more.disabled = false; if (e.name !== "AbortError") more.textContent = "Try again"; }
+        } });
+        box.append(more);
+      }
+    };
+    put(page);
+    return box;
+  }
+
+  shortcut() { return false; }
+}
+
+// zoneStart is the first moment of a day in the zone that is shown.
+function zoneStart(d) {
+  const utc = Date.parse(d + "T00:00:00Z"), p = parts(utc);
+  const shown = Date.UTC(p.year, p.month - 1, p.day, p.hour, p.minute, p.second);
+  return new Date(utc - (shown - utc)).toISOString();
+}
+

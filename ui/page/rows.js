@@ -1,0 +1,229 @@
+// The list of events: a grid that draws only the rows in sight, out of a source of
+// any length. Above the browser's largest element the scroll bar stands for
+// a share of the result, while wheel and keys still move by rows.
+
+import { h, safe, clear } from "./dom.js";
+import { ago, clock, day, exact, num } from "./format.js";
+
+const TALLEST = 6_000_000; // px
+const OVERSCAN = 8;
+
+export const COLUMNS = ["Time", "Age", "User", "Action", "Resource", "Outcome", "From"];
+
+export class Rows {
+  // open is called with an event_id and a row when a row is chosen; scrolled when
+  // the list leaves or reaches its top.
+  constructor({ open, scrolled, label = "Events" }) {
+    Object.assign(this, { open, scrolled });
+    this.head = []; // live rows above the source
+    this.source = null;
+    this.cursor = -1; // index of the active row
+    this.cursorID = "";
+    this.shift = 0; // px between a row's true place and its place in the element
+    this.drawn = new Map(); // event_id → element
+    this.body = h("div", { class: "grid-body", role: "rowgroup" });
+    this.header = h("div", { class: "grid-row grid-head", role: "row", "aria-rowindex": 1 }, COLUMNS.map((c) => h("div", { role: "columnheader", class: "c-" + c.toLowerCase(), text: c })));
+    this.el = h("div", { class: "grid", role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": COLUMNS.length, "aria-readonly": "true", data: { testid: "rows" },
+      on: { scroll: () => this.onScroll(), keydown: (e) => this.onKey(e), click: (e) => this.onClick(e) } },
+      h("div", { role: "rowgroup", class: "grid-top" }, this.header), this.body);
+    this.sizes = new ResizeObserver(() => { this.measure(); this.draw(); });
+    this.sizes.observe(this.el);
+    this.ages = setInterval(() => this.tick(), 10000);
+    this.rowHeight = 28;
+  }
+
+  destroy() {
+    this.sizes.disconnect();
+    clearInterval(this.ages);
+  }
+
+  measure() {
+    const height = parseFloat(getComputedStyle(this.el).getPropertyValue("--row")) || 28;
+    if (height !== this.rowHeight) { this.rowHeight = height; this.clearDrawn(); }
+  }
+
+  clearDrawn() {
+    for (const el of this.drawn.values()) el.remove();
+    this.drawn.clear();
+  }
+
+  setSource(source, { keep = false } = {}) {
+    this.source = source;
+    this.head = [];
+    if (!keep) {
+      this.clearDrawn();
+      this.shift = 0;
+      this.cursor = -1;
+      this.el.scrollTop = 0;
+    }
+    this.draw();
+  }
+
+  get length() { return this.head.length + (this.source?.length ?? 0); }
+  at(i) { return i < this.head.length ? this.head[i] : this.source?.at(i - this.head.length); }
+  get top() { return this.el.scrollTop + this.shift; }
+  get atTop() { return this.top < this.rowHeight; }
+
+  // setHead replaces the live rows.
+  setHead(rows, { draw = true } = {}) {
+    const grown = rows.length - this.head.length;
+    this.head = rows;
+    if (this.cursorID) {
+      const i = rows.findIndex((r) => r.event_id === this.cursorID);
+      if (i >= 0) this.cursor = i;
+      else if (this.cursor >= 0) this.cursor += grown;
+    }
+    if (draw) this.draw();
+  }
+
+  onScroll() {
+    this.rebase();
+    this.frame ??= requestAnimationFrame(() => { this.frame = null; this.draw(); });
+    const top = this.atTop;
+    if (top !== this.wasTop) { this.wasTop = top; this.scrolled?.(top); }
+  }
+
+  // rebase keeps the scroll bar honest where rows are higher than an element can be.
+  rebase() {
+    const real = this.length * this.rowHeight, tall = Math.min(real, TALLEST), view = this.el.clientHeight;
+    const y = this.el.scrollTop, moved = Math.abs(y - (this.lastY ?? 0));
+    this.lastY = y;
+    if (real <= TALLEST) { this.shift = 0; return; }
+    if (moved > view * 3) this.shift = Math.round((y * (real - view)) / Math.max(1, tall - view)) - y;
+    clearTimeout(this.settle);
+    this.settle = setTimeout(() => this.moveTo(this.top), 200);
+  }
+
+  // moveTo puts true place px at the top of the view.
+  moveTo(px) {
+    const real = this.length * this.rowHeight, tall = Math.min(real, TALLEST), view = this.bodyView();
+    px = Math.max(0, Math.min(px, real - view));
+    const y = real <= TALLEST ? px : Math.round((px * (tall - view)) / Math.max(1, real - view));
+    this.shift = Math.round(px) - y;
+    this.lastY = y;
+    this.body.style.height = tall + "px";
+    if (Math.abs(this.el.scrollTop - y) > 0.5) this.el.scrollTop = y;
+    this.lastY = this.el.scrollTop;
+    this.draw();
+  }
+
+  bodyView() { return Math.max(1, this.el.clientHeight - this.header.offsetHeight); }
+
+  draw() {
+    const n = this.length, height = this.rowHeight;
+    this.body.style.height = Math.min(n * height, TALLEST) + "px";
+    this.el.setAttribute("aria-rowcount", n + 1);
+    const first = Math.max(0, Math.floor(this.top / height) - OVERSCAN);
+    const last = Math.min(n - 1, Math.ceil((this.top + this.bodyView()) / height) + OVERSCAN);
+    this.source?.want(first - this.head.length, last - this.head.length + 60);
+    const gone = new Map(this.drawn);
+    for (let i = first; i <= last; i++) {
+      const row = this.at(i), key = row?.event_id ?? "#" + i;
+      let el = this.drawn.get(key);
+      if (el) gone.delete(key);
+      else {
+        el = row ? this.row(row) : h("div", { class: "grid-row loading", role: "row" }, h("div", { role: "gridcell", class: "c-skeleton", "aria-label": "loading" }));
+        this.drawn.set(key, el);
+        this.body.append(el);
+      }
+      this.place(el, i, row);
+    }
+    for (const [key, el] of gone) { el.remove(); this.drawn.delete(key); }
+    this.mark();
+  }
+
+  place(el, i, row) {
+    const y = i * this.rowHeight - this.shift;
+    if (el.y !== y) { el.y = y; el.style.transform = `translateY(${y}px)`; }
+    if (el.i !== i) { el.i = i; el.setAttribute("aria-rowindex", i + 2); }
+    el.classList.toggle("active", i === this.cursor && (!row || !this.cursorID || row.event_id === this.cursorID));
+  }
+
+  mark() {
+    const el = this.active();
+    for (const x of this.drawn.values()) x.setAttribute("aria-selected", x === el);
+    if (el?.id) this.el.setAttribute("aria-activedescendant", el.id);
+    else this.el.removeAttribute("aria-activedescendant");
+  }
+
+  active() {
+    const row = this.cursor >= 0 && this.at(this.cursor);
+    return row ? this.drawn.get(row.event_id) : null;
+  }
+
+  row(r) {
+    const cell = (name, ...content) => h("div", { role: "gridcell", class: "c-" + name }, content);
+    const outcome = r.outcome ?? "unknown";
+    return h("div", { class: `grid-row o-${outcome}`, role: "row", id: "row-" + r.event_id, data: { testid: "row", id: r.event_id } },
+      cell("time", time(r.timestamp)),
+      cell("age", h("span", { text: ago(r.timestamp), data: { t: r.timestamp } })),
+      cell("user", who(r)), cell("action", safe(r.action, 120)), cell("resource", what(r)),
+      cell("outcome", h("span", { class: `outcome ${outcome}`, text: outcome }), r.error_code && outcome !== "success" ? h("span", { class: "dim code" }, safe(r.error_code, 40)) : null),
+      cell("from", r.source_ip ? safe(r.source_ip, 64) : r.source ? h("span", { class: "dim" }, safe(r.source, 60)) : null));
+  }
+
+  tick() {
+    const now = Date.now();
+    for (const el of this.body.querySelectorAll("[data-t]")) el.textContent = ago(el.dataset.t, now);
+  }
+
+  redraw() {
+    this.clearDrawn();
+    this.draw();
+  }
+
+  // select makes a row the active one and brings it into sight.
+  select(i, { open = false } = {}) {
+    if (!this.length) return;
+    i = Math.max(0, Math.min(this.length - 1, i));
+    this.cursor = i;
+    const row = this.at(i);
+    this.cursorID = row?.event_id ?? "";
+    const y = i * this.rowHeight, view = this.bodyView();
+    if (y < this.top) this.moveTo(y);
+    else if (y + this.rowHeight > this.top + view) this.moveTo(y + this.rowHeight - view);
+    else this.draw();
+    if (row && open) this.open(row, i);
+    return row;
+  }
+
+  selectID(id) {
+    this.cursorID = id;
+    for (let i = 0; i < Math.min(this.length, 2000); i++) if (this.at(i)?.event_id === id) { this.cursor = i; break; }
+    if (!id) this.cursor = -1;
+    this.draw();
+  }
+
+  onClick(e) {
+    const el = e.target.closest(".grid-row[data-id]");
+    if (el && !getSelection().toString()) { this.el.focus({ preventScroll: true }); this.select(el.i, { open: true }); }
+  }
+
+  onKey(e) {
+    if (e.ctrlKey || e.metaKey || e.altKey) return;
+    const page = Math.max(1, Math.floor(this.bodyView() / this.rowHeight) - 1);
+    const to = { ArrowDown: this.cursor + 1, ArrowUp: Math.max(0, this.cursor - 1), PageDown: this.cursor + page, PageUp: this.cursor - page, Home: 0, End: this.length - 1 }[e.key];
+    if (to !== undefined) { e.preventDefault(); this.moved?.(to); }
+    else if (e.key === "Enter" && this.cursor >= 0) { e.preventDefault(); this.select(this.cursor, { open: true }); }
+  }
+}
+
+export function time(t) {
+  const d = day(t), now = day(Date.now());
+  return h("time", { datetime: t, title: exact(t) }, h("span", { class: "dim", text: (d.slice(0, 4) === now.slice(0, 4) ? d.slice(5) : d) + " " }), clock(t, 3));
+}
+
+function who(r) {
+  const kind = r.user_type && r.user_type !== "user" ? h("span", { class: "dim kind", text: r.user_type.replace("_", " ") }) : null;
+  return [r.user_name ? [safe(r.user_name, 80), h("span", { class: "dim" }, safe(r.user_id, 80))] : safe(r.user_id, 120), kind,
+    r.on_behalf_of ? h("span", { class: "dim" }, "for ", safe(r.on_behalf_of, 60)) : null];
+}
+
+const what = (r) => (r.resource_name ? [safe(r.resource_name, 100), h("span", { class: "dim" }, safe(r.resource, 120))] : safe(r.resource, 160));
+
+// message fills the place of the list where there are no rows.
+export const message = (el, title, text, ...actions) => clear(el, h("div", { class: "message" }, h("h2", { text: title }), text && h("p", null, text), actions.length ? h("div", { class: "actions" }, actions) : null));
+
+export const describe = (r) => `${r.user_name || r.user_id}, ${r.action}, ${r.resource}, ${r.outcome}, ${exact(r.timestamp)}`;
+
+export const rowsSummary = (n) => `${num(n)} events`;
