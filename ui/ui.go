@@ -1,6 +1,6 @@
 // Package ui is the page that people look at: hand-written ES modules, one style
-// sheet and two documents, embedded as they are. There is no build step; what is
-// in the folder page is what the browser gets.
+// sheet and two documents, embedded as they are. There is no build step; the
+// browser gets what is in the folder page, less comments and white space.
 //
 // The handler serves
 //
@@ -56,7 +56,7 @@ var types = map[string]string{
 type file struct {
 	contentType string
 	etag        string
-	plain       []byte
+	plain       []byte // what the folder has, packed
 	gzipped     []byte
 }
 
@@ -73,7 +73,8 @@ func New() (*Handler, error) {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		contents[strings.TrimPrefix(name, "page/")], err = files.ReadFile(name)
+		text, err := files.ReadFile(name)
+		contents[strings.TrimPrefix(name, "page/")] = pack(path.Ext(name), text)
 		return err
 	})
 	if err != nil {

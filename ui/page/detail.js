@@ -26,21 +26,21 @@ export async function fetchEvent(id, signal) {
 // detail builds the view of an event. apply takes a new filter, or is null where
 // there is nothing to filter.
 export function detail(e, { apply, links = true, close } = {}) {
-  const act = (label, t) => apply && t.length < 4000 ? h("span", { class: "acts" },
-    h("button", { type: "button", class: "act", title: "Filter by this", "aria-label": `Filter by ${label}`, on: { click: () => apply(filter.add(state.q, t)) } }, icon("plus")),
-    h("button", { type: "button", class: "act", title: "Exclude this", "aria-label": `Exclude ${label}`, on: { click: () => apply(filter.add(state.q, filter.not(t))) } }, icon("minus"))) : null;
+  const act = (label, t) => apply && t.length < 4000 ? h("span.acts",
+    h("button.act", { type: "button", title: "Filter by this", "aria-label": `Filter by ${label}`, click: () => apply(filter.add(state.q, t)) }, icon("plus")),
+    h("button.act", { type: "button", title: "Exclude this", "aria-label": `Exclude ${label}`, click: () => apply(filter.add(state.q, filter.not(t))) }, icon("minus"))) : null;
   const outcome = e.outcome ?? "unknown";
-  const body = h("div", { class: "detail-body", tabindex: 0, role: "region", "aria-label": "Event, all fields" },
-    GROUPS.map(([title, fields]) => group(title, fields.filter((f) => has(e, f)).map((f) => field(e, f, act, links)))),
-    e.changes?.length ? section("Changes", changes(e.changes, act), "changes") : null,
-    e.labels ? section("Labels", h("dl", { class: "fields" }, entries(e.labels, 100, ([k, v]) => pair(safe(k, 128), long(v), act(k, filter.term(filter.labelKey(k), v))))), "labels") : null,
-    e.metadata ? section("Metadata", tree(e.metadata, "metadata", act), "metadata") : null);
-  return h("article", { class: "detail", "aria-label": "Event", data: { testid: "detail" } },
-    h("header", { class: "detail-head" },
-      h("div", { class: "detail-title" }, h("h2", null, safe(e.action ?? "event", 200)), h("span", { class: `outcome ${outcome}`, text: outcome }), close ? button("Close", { icon: "close", iconOnly: true, class: "quiet", data: { testid: "detail-close" }, on: close }) : null),
-      h("p", { class: "detail-what" }, safe(e.user_name || e.user_id || "", 120), " · ", safe(e.resource_name || e.resource || "", 200)),
-      h("p", { class: "dim" }, h("time", { datetime: e.timestamp, text: exact(e.timestamp) }), ` · ${agoLong(e.timestamp)}`),
-      h("div", { class: "detail-actions" }, button("JSON", { icon: "copy", title: "Copy as JSON", on: () => copy(JSON.stringify(e, null, 2), "JSON") }),
+  const show = (...groups) => groups.map((i) => group(GROUPS[i][0], GROUPS[i][1].filter((f) => has(e, f)).map((f) => field(e, f, act, links))));
+  const body = h("div.detail-body", { tabindex: 0, role: "region", "aria-label": "Event, all fields" },
+    show(0, 1), e.changes?.length ? section("Changes", changes(e.changes, act), "changes") : null, show(2),
+    e.labels ? section("Labels", h("dl.fields", entries(e.labels, 100, ([k, v]) => pair(safe(k, 128), long(v), act(k, filter.term(filter.labelKey(k), v))))), "labels") : null,
+    e.metadata ? section("Metadata", tree(e.metadata, "metadata", act), "metadata") : null, show(3));
+  return h("article.detail", { "aria-label": "Event", testid: "detail" },
+    h("header.detail-head",
+      h("div.detail-title", h("h2", safe(e.action ?? "event", 200)), h("span", { class: `outcome ${outcome}` }, outcome), close ? button("Close", { icon: "close", iconOnly: true, class: "quiet", testid: "detail-close", on: close }) : null),
+      h("p.detail-what", safe(e.user_name || e.user_id || "", 120), " · ", safe(e.resource_name || e.resource || "", 200)),
+      h("p.dim", h("time", { datetime: e.timestamp }, exact(e.timestamp)), ` · ${agoLong(e.timestamp)}`),
+      h("div.detail-actions", button("JSON", { icon: "copy", title: "Copy as JSON", on: () => copy(JSON.stringify(e, null, 2), "JSON") }),
         links ? [button("curl", { icon: "copy", title: "Copy as a curl command", on: () => copy(curl(e), "curl command") }), button("Link", { icon: "link", title: "Copy a link to this event", on: () => copy(permalink(e), "Link") })] : null)),
     links ? around(e) : null, body);
 }
@@ -51,19 +51,19 @@ const permalink = (e) => location.origin + location.pathname + write({ ...DEFAUL
 
 const curl = (e) => `curl -sS ${client.keys ? `-H "Authorization: Bearer $DAYBOOK_KEY" ` : ""}'${location.origin}/v1/events/${e.event_id}'`;
 
-const section = (title, content, testid) => h("section", { data: { testid } }, h("h3", { text: title }), content);
-const group = (title, rows) => (rows.length ? section(title, h("dl", { class: "fields" }, rows), title.toLowerCase().replace(" ", "-")) : null);
-const pair = (name, value, acts) => h("div", { class: "pair" }, h("dt", null, name), h("dd", null, h("span", { class: "dd-value" }, value), acts));
+const section = (title, content, testid) => h("section", { testid }, h("h3", title), content);
+const group = (title, rows) => (rows.length ? section(title, h("dl.fields", rows), title.toLowerCase().replace(" ", "-")) : null);
+const pair = (name, value, acts) => h("div.pair", h("dt", name), h("dd", h("span.dd-value", value), acts));
 
 function field(e, f, act, links) {
   const v = f === "resource_type" ? e.resource.split("/")[0] : e[f];
   if (f === "timestamp" || f === "received_at") {
     const other = zone.utc ? v : `${v} (UTC)`;
-    return pair(f, [h("time", { datetime: v, text: exact(v) }), zone.utc ? null : h("div", { class: "dim", text: other })], null);
+    return pair(f, [h("time", { datetime: v }, exact(v)), zone.utc ? null : h("div.dim", other)], null);
   }
   const plain = f === "partition" || f === "offset";
   const t = plain ? `${f}:${v}` : filter.term(f, v);
-  let shown = plain ? num(v) : f === "outcome" ? h("span", { class: `outcome ${v}`, text: v }) : long(v);
+  let shown = plain ? num(v) : f === "outcome" ? h("span", { class: `outcome ${v}` }, v) : long(v);
   if (links && (f === "user_id" || f === "resource")) shown = h("a", { href: href(finding({ view: f === "user_id" ? "user" : "resource", id: v })), title: f === "user_id" ? "All about this user" : "All about this resource" }, shown);
   return pair(f, shown, act(`${f} ${String(v).slice(0, 80)}`, t));
 }
@@ -71,8 +71,8 @@ function field(e, f, act, links) {
 // around are searches for what belongs to an event.
 function around(e) {
   const t = Date.parse(e.timestamp), near = { from: iso(t - 3e5), to: iso(t + 3e5) }, all = { from: "", to: "" };
-  const link = (name, q, range) => h("a", { class: "btn small", href: href(finding({ q, ...range, event: e.event_id })), text: name });
-  return h("nav", { class: "around", "aria-label": "Around this", data: { testid: "around" } }, h("span", { class: "dim", text: "Around this" }),
+  const link = (name, q, range) => h("a.btn.small", { href: href(finding({ q, ...range, event: e.event_id })) }, name);
+  return h("nav.around", { "aria-label": "Around this", testid: "around" }, h("span.dim", "Around this"),
     [["request_id", "Same request"], ["session_id", "Same session"], ["trace_id", "Same trace"], ["correlation_id", "Same correlation"]].map(([f, name]) => (e[f] ? link(name, filter.term(f, e[f]), all) : null)),
     e.user_id ? link("Same user ± 5 min", filter.term("user_id", e.user_id), near) : null,
     e.resource ? link("Same resource ± 5 min", filter.term("resource", e.resource), near) : null,
@@ -81,28 +81,28 @@ function around(e) {
 
 // changes shows each change as what was taken away and what was put there.
 export function changes(list, act = () => null) {
-  return h("div", { class: "diff" }, entries(list, 100, ([, c]) => h("div", { class: "change" },
-    h("div", { class: "change-path" }, safe(c.path ?? "", 300), act(`changes.path ${c.path}`, filter.term("changes.path", c.path ?? ""))), delta(c.old, c.new))));
+  return h("div.diff", entries(list, 100, ([, c]) => h("div.change",
+    h("div.change-path", safe(c.path ?? "", 300), act(`changes.path ${c.path}`, filter.term("changes.path", c.path ?? ""))), delta(c.old, c.new))));
 }
 
-const line = (sign, v) => h("div", { class: { "-": "del", "+": "ins", " ": "same" }[sign] }, h("span", { class: "sign", "aria-label": { "-": "was", "+": "is", " ": "kept" }[sign], role: "img", text: sign === "-" ? "−" : sign }), h("span", { class: "delta-value" }, v));
+const line = (sign, v) => h("div", { class: { "-": "del", "+": "ins", " ": "same" }[sign] }, h("span.sign", { "aria-label": { "-": "was", "+": "is", " ": "kept" }[sign], role: "img" }, sign === "-" ? "−" : sign), h("span.delta-value", v));
 const scalar = (v) => v === null || typeof v !== "object" || isRaw(v);
 
 function delta(a, b) {
   if (Array.isArray(a) && Array.isArray(b) && [...a, ...b].every(scalar)) {
     const ka = new Set(a.map(String)), kb = new Set(b.map(String));
     const all = [...a.filter((x) => !kb.has(String(x))).map((x) => ["-", x]), ...b.map((x) => [ka.has(String(x)) ? " " : "+", x])];
-    return all.length ? h("div", null, entries(all, 50, ([, [sign, x]]) => line(sign, leaf(x)))) : line(" ", h("span", { class: "dim", text: "empty" }));
+    return all.length ? h("div", entries(all, 50, ([, [sign, x]]) => line(sign, leaf(x)))) : line(" ", h("span.dim", "empty"));
   }
   const text = (v) => (typeof v === "string" ? v : JSON.stringify(v, null, 2));
   if (a !== undefined && b !== undefined && (!scalar(a) || !scalar(b) || /\n/.test(text(a) + text(b)))) return lines(text(a).split("\n"), text(b).split("\n"));
-  return h("div", null, a === undefined || a === null ? null : line("-", scalar(a) ? leaf(a) : long(text(a))), b === undefined || b === null ? (b === null && a === null ? line(" ", leaf(null)) : null) : line("+", scalar(b) ? leaf(b) : long(text(b))));
+  return h("div", a === undefined || a === null ? null : line("-", scalar(a) ? leaf(a) : long(text(a))), b === undefined || b === null ? (b === null && a === null ? line(" ", leaf(null)) : null) : line("+", scalar(b) ? leaf(b) : long(text(b))));
 }
 
 // lines is a diff by lines: what begins and ends alike is kept, and between, the
 // longest common lines.
 function lines(a, b) {
-  if (a.length * b.length > 250000) return h("div", null, line("-", long(a.join("\n"))), line("+", long(b.join("\n"))));
+  if (a.length * b.length > 250000) return h("div", line("-", long(a.join("\n"))), line("+", long(b.join("\n"))));
   const w = b.length + 1, best = new Uint32Array((a.length + 1) * w);
   for (let i = a.length - 1; i >= 0; i--) for (let j = b.length - 1; j >= 0; j--) best[i * w + j] = a[i] === b[j] ? best[(i + 1) * w + j + 1] + 1 : Math.max(best[(i + 1) * w + j], best[i * w + j + 1]);
   const out = [];
@@ -111,25 +111,25 @@ function lines(a, b) {
     else if (j >= b.length || (i < a.length && best[(i + 1) * w + j] >= best[i * w + j + 1])) out.push(["-", a[i++]]);
     else out.push(["+", b[j++]]);
   }
-  return h("div", { class: "lines" }, entries(out, 200, ([, [sign, text]]) => line(sign, safe(text, 2000))));
+  return h("div.lines", entries(out, 200, ([, [sign, text]]) => line(sign, safe(text, 2000))));
 }
 
 function leaf(v) {
-  if (isRaw(v)) return h("span", { class: "j-number", text: v.rawJSON });
-  if (v === null) return h("span", { class: "j-null", text: "null" });
-  if (typeof v === "string") return v === "" ? h("span", { class: "dim", text: "empty" }) : h("span", { class: "j-string" }, long(v));
-  return h("span", { class: "j-" + typeof v, text: String(v) });
+  if (isRaw(v)) return h("span.j-number", v.rawJSON);
+  if (v === null) return h("span.j-null", "null");
+  if (typeof v === "string") return v === "" ? h("span.dim", "empty") : h("span.j-string", long(v));
+  return h("span", { class: "j-" + typeof v }, String(v));
 }
 
 // entries shows the first of many, and a button for more.
 function entries(of, step, show) {
-  const all = Object.entries(of), box = h("div", { class: "entries" });
+  const all = Object.entries(of), box = h("div.entries");
   let n = 0;
   const more = () => {
     box.lastElementChild?.matches(".more") && box.lastElementChild.remove();
     box.append(...all.slice(n, n + step).map(show));
     n += step;
-    if (n < all.length) box.append(h("div", { class: "more" }, button(`Show ${num(Math.min(step, all.length - n))} more of ${num(all.length)}`, { class: "link", on: more })));
+    if (n < all.length) box.append(h("div.more", button(`Show ${num(Math.min(step, all.length - n))} more of ${num(all.length)}`, { class: "link", on: more })));
   };
   more();
   return box;
@@ -137,22 +137,22 @@ function entries(of, step, show) {
 
 // tree shows JSON; what lies deeper than three levels opens on demand.
 export function tree(v, path, act, depth = 0) {
-  return h("div", { class: "tree" }, entries(v, 100, ([k, x]) => {
+  return h("div.tree", entries(v, 100, ([k, x]) => {
     const array = Array.isArray(v), below = array ? path : `${path}.${filter.key(k)}`;
     const name = h("span", { class: array ? "j-index" : "j-key" }, safe(k, 128));
     if (scalar(x)) {
       const text = isRaw(x) ? x.rawJSON : String(x);
-      return h("div", { class: "node" }, name, leaf(x), act(`${below} ${text.slice(0, 80)}`.slice(0, 160), filter.term(below, text === "" ? "" : text)));
+      return h("div.node", name, leaf(x), act(`${below} ${text.slice(0, 80)}`.slice(0, 160), filter.term(below, text === "" ? "" : text)));
     }
     const n = Object.keys(x).length, content = h("div");
     const fill = () => { if (!content.firstChild) content.append(tree(x, below, act, depth + 1)); };
     const open = depth < 3 && n > 0 && n <= 100;
     if (open) fill();
-    return h("details", { class: "node", open, on: { toggle: fill } }, h("summary", null, icon("right"), name, h("span", { class: "dim", text: Array.isArray(x) ? `[${num(n)}]` : `{${num(n)}}` })), content);
+    return h("details.node", { open, toggle: fill }, h("summary", icon("right"), name, h("span.dim", Array.isArray(x) ? `[${num(n)}]` : `{${num(n)}}`)), content);
   }));
 }
 
-export const loadingDetail = (close) => h("article", { class: "detail", "aria-busy": "true", "aria-label": "Event" }, h("header", { class: "detail-head" }, h("div", { class: "detail-title" }, h("h2", { text: "Loading…" }), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close }))));
+export const loadingDetail = (close) => h("article.detail", { "aria-busy": "true", "aria-label": "Event" }, h("header.detail-head", h("div.detail-title", h("h2", "Loading…"), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close }))));
 
-export const failedDetail = (problem, close, again) => clear(loadingDetail(close), h("header", { class: "detail-head" }, h("div", { class: "detail-title" }, h("h2", { text: problem.status === 404 ? "No such event" : "Not loaded" }), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close })),
-  h("p", { class: "dim" }, safe(problem.message, 400)), problem.status === 404 ? null : button("Try again", { on: again })));
+export const failedDetail = (problem, close, again) => clear(loadingDetail(close), h("header.detail-head", h("div.detail-title", h("h2", problem.status === 404 ? "No such event" : "Not loaded"), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close })),
+  h("p.dim", safe(problem.message, 400)), problem.status === 404 ? null : button("Try again", { on: again })));

@@ -3,34 +3,32 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-// h makes an element. Properties: class, text, data (dataset), on (listeners),
-// style (an object, set through CSSOM), and attributes; null, undefined and
-// false leave an attribute out.
-export function h(tag, props, ...children) {
-  return fill(document.createElement(tag), props, children);
-}
+// h makes an element: h("div.card.wide", {props}, ...children). Properties that are
+// functions listen; style is an object, set through CSSOM; testid and data are
+// dataset's; all others are attributes, left out when null, undefined or false.
+export const h = (name, ...rest) => make((tag) => document.createElement(tag), name, rest);
+export const svg = (name, ...rest) => make((tag) => document.createElementNS(SVG, tag), name, rest);
 
-export function svg(tag, props, ...children) {
-  return fill(document.createElementNS(SVG, tag), props, children);
-}
-
-function fill(el, props, children) {
-  for (const [name, v] of Object.entries(props ?? {})) {
+function make(create, name, rest) {
+  const [tag, ...classes] = name.split(".");
+  const el = create(tag);
+  el.classList.add(...classes);
+  const first = rest[0];
+  const given = first && typeof first === "object" && !Array.isArray(first) && !(first instanceof Node);
+  for (const [key, v] of Object.entries(given ? rest.shift() : {})) {
     if (v === null || v === undefined || v === false) continue;
-    if (name === "class") el.setAttribute("class", v);
-    else if (name === "text") el.textContent = v;
-    else if (name === "data") Object.assign(el.dataset, v);
-    else if (name === "style") for (const [k, x] of Object.entries(v)) el.style.setProperty(k, x);
-    else if (name === "on") for (const [k, f] of Object.entries(v)) el.addEventListener(k, f);
-    else if (name === "value" && "value" in el && tag(el) !== "li") el.value = v;
-    else if (/^on/i.test(name)) throw new Error(`${name}: listeners are given in "on"`);
-    else el.setAttribute(name, v === true ? "" : v);
+    if (typeof v === "function") el.addEventListener(key, v);
+    else if (/^on/i.test(key)) throw new Error(`${key}: a listener is a function under the event's name`);
+    else if (key === "class") el.classList.add(...v.split(" ").filter(Boolean));
+    else if (key === "testid") el.dataset.testid = v;
+    else if (key === "data") Object.assign(el.dataset, v);
+    else if (key === "style") for (const [k, x] of Object.entries(v)) el.style.setProperty(k, x);
+    else if (key === "value" && "value" in el) el.value = v;
+    else el.setAttribute(key, v === true ? "" : v);
   }
-  el.append(...flat(children));
+  el.append(...flat(rest));
   return el;
 }
-
-const tag = (el) => el.localName;
 
 const flat = (children) => children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false);
 
@@ -65,13 +63,12 @@ const ICONS = {
 };
 
 export function icon(name) {
-  return svg("svg", { class: "icon", viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" }, svg("path", { d: ICONS[name] }));
+  return svg("svg.icon", { viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" }, svg("path", { d: ICONS[name] }));
 }
 
 // button makes a button whose name is label; with an icon alone it is the title too.
 export function button(label, { icon: name, iconOnly, on, class: cls, ...rest } = {}) {
-  return h("button", { type: "button", class: `btn ${iconOnly ? "icon-only " : ""}${cls ?? ""}`, title: iconOnly ? label : null,
-    "aria-label": iconOnly ? label : null, on: on && { click: on }, ...rest }, name && icon(name), iconOnly ? null : h("span", { text: label }));
+  return h("button", { type: "button", class: `btn ${iconOnly ? "icon-only " : ""}${cls ?? ""}`, title: iconOnly ? label : null, "aria-label": iconOnly ? label : null, click: on, ...rest }, name && icon(name), iconOnly ? null : h("span", label));
 }
 
 // Characters that change how what stands around them looks, or look like nothing:
@@ -90,14 +87,14 @@ export function safe(value, max = 300) {
   let text = String(value);
   const cut = text.length > max;
   if (cut) text = text.slice(0, max).replace(/[\ud800-\udbff]$/, "");
-  const bdi = h("bdi", { class: "value" });
+  const bdi = h("bdi.value");
   if (!HIDDEN.test(text)) bdi.textContent = cut ? text + "…" : text;
   else {
     let plain = "", marks = 0;
     for (const part of text.split(HIDDEN_ALL)) {
       if (!part) continue;
       if (part.length <= 2 && HIDDEN.test(part) && !PLAIN.has(part) && marks < 100) {
-        bdi.append(plain, h("span", { class: "hidden-char", title: "invisible character", text: code(part) }));
+        bdi.append(plain, h("span.hidden-char", { title: "invisible character" }, code(part)));
         plain = "";
         marks++;
       } else plain += part;
@@ -112,7 +109,7 @@ export function safe(value, max = 300) {
 export function long(value, step = 2000) {
   const text = String(value);
   if (text.length <= step) return safe(text, step);
-  const box = h("span", { class: "long" });
+  const box = h("span.long");
   const show = (n) => {
     const rest = text.length - n;
     clear(box, safe(text.slice(0, n), n), rest > 0 && button(`Show ${Math.min(rest, n * 7).toLocaleString("en")} more of ${text.length.toLocaleString("en")} characters`,
@@ -139,7 +136,7 @@ export function announce(text) {
 export function toast(text, kind = "") {
   let stack = document.getElementById("toasts");
   if (!stack) document.body.append(stack = h("div", { id: "toasts", role: "status" }));
-  const el = h("div", { class: `toast ${kind}`, data: { testid: "toast" } }, safe(text));
+  const el = h("div", { class: `toast ${kind}`, testid: "toast" }, safe(text));
   stack.append(el);
   setTimeout(() => el.remove(), kind === "bad" ? 8000 : 3500);
 }
@@ -176,9 +173,9 @@ export function popup(anchor, panel, { align = "start", focus = true, onclose } 
 
 // dialog shows a modal dialog with a title. body gets a function that closes it.
 export function dialog(title, body, { wide, testid, onclose } = {}) {
-  const el = h("dialog", { class: wide ? "wide" : "", "aria-label": title, data: { testid: testid ?? "dialog" } });
+  const el = h("dialog", { class: wide ? "wide" : "", "aria-label": title, testid: testid ?? "dialog" });
   const close = () => el.close();
-  el.append(h("header", null, h("h2", { text: title }), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close })), ...flat([body(close)]));
+  el.append(h("header", h("h2", title), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close })), ...flat([body(close)]));
   el.addEventListener("close", () => { el.remove(); onclose?.(); });
   el.addEventListener("click", (e) => { if (e.target === el) close(); });
   document.body.append(el);
@@ -190,8 +187,8 @@ export function dialog(title, body, { wide, testid, onclose } = {}) {
 export function confirm(title, text, action) {
   return new Promise((resolve) => {
     let answer = false;
-    dialog(title, (close) => [h("p", { class: "dialog-text" }, text), h("footer", null,
-      button("Cancel", { on: close }), button(action, { class: "danger", data: { testid: "confirm" }, on: () => { answer = true; close(); } }))],
+    dialog(title, (close) => [h("p.dialog-text", text), h("footer",
+      button("Cancel", { on: close }), button(action, { class: "danger", testid: "confirm", on: () => { answer = true; close(); } }))],
     { testid: "confirm-dialog", onclose: () => resolve(answer) });
   });
 }
@@ -201,7 +198,7 @@ export async function copy(text, what) {
     await navigator.clipboard.writeText(text);
     toast(`${what} copied`);
   } catch {
-    dialog(`Copy ${what}`, () => h("textarea", { class: "copy-box", readonly: true, rows: 12, "aria-label": what, value: text, on: { focus: (e) => e.target.select() } }));
+    dialog(`Copy ${what}`, () => h("textarea.copy-box", { readonly: true, rows: 12, "aria-label": what, value: text, focus: (e) => e.target.select() }));
   }
 }
 

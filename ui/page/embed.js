@@ -73,12 +73,12 @@ class Viewer {
     this.range = rangeButton();
     this.rows = new Rows({ open: (row) => set({ event: row.event_id }, { replace: true }) });
     this.rows.moved = (i) => { const row = this.rows.select(i); if (row && state.event) set({ event: row.event_id }, { replace: true }); };
-    this.total = h("strong", { role: "status", data: { testid: "total" } });
-    this.message = h("div", { class: "list-message", hidden: true, data: { testid: "message" } });
-    this.side = h("div", { class: "side", hidden: true });
-    this.el = h("div", { class: "search-view viewer" }, h("div", { class: "bar" }, this.query.el, this.range),
-      h("div", { class: "summary" }, this.total, h("span", { class: "grow" }), button("Refresh", { icon: "clock", class: "small quiet", on: () => this.run() })),
-      h("div", { class: "split" }, h("section", { class: "list", "aria-label": "Result" }, this.rows.el, this.message), this.side));
+    this.total = h("strong", { role: "status", testid: "total" });
+    this.message = h("div.list-message", { hidden: true, testid: "message" });
+    this.side = h("div.side", { hidden: true });
+    this.el = h("div.search-view.viewer", h("div.bar", this.query.el, this.range),
+      h("div.summary", this.total, h("span.grow"), button("Refresh", { icon: "clock", class: "small quiet", on: () => this.run() })),
+      h("div.split", h("section.list", { "aria-label": "Result" }, this.rows.el, this.message), this.side));
     this.stop = onChange((s, before) => this.update(s, before));
     this.update(state, {});
   }

@@ -20,13 +20,13 @@ export function exportDialog(total) {
 }
 
 function form(params, total, abort, close) {
-  const size = h("b", { text: total === null ? "…" : num(total), data: { testid: "export-total" } });
-  const status = h("div", { class: "export-status", data: { testid: "export-status" }, role: "status" });
+  const size = h("b", { testid: "export-total" }, total === null ? "…" : num(total));
+  const status = h("div.export-status", { testid: "export-status", role: "status" });
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Export" });
-  const start = h("button", { class: "btn primary", text: "Export", data: { testid: "export-start" } });
+  const start = h("button.btn.primary", { testid: "export-start" }, "Export");
   const exact = get("/v1/counts", params, { signal: abort.signal }).then((c) => { size.textContent = num(c.total); return c.total; }, () => total);
   const chosen = () => el.querySelector("input[name=format]:checked").value;
-  const el = h("form", { class: "export", on: { submit: async (e) => {
+  const el = h("form.export", { submit: async (e) => {
     e.preventDefault();
     start.disabled = true;
     bar.hidden = false;
@@ -38,21 +38,21 @@ function form(params, total, abort, close) {
       });
       if (!done) { start.disabled = false; bar.hidden = true; return; }
       bar.value = 1;
-      clear(status, h("b", { text: "Done. " }), done);
+      clear(status, h("b", "Done. "), done);
       start.replaceWith(button("Close", { class: "primary", on: close }));
     } catch (err) {
       if (err.name === "AbortError") return;
       bar.hidden = true;
       start.disabled = false;
       start.textContent = "Try again";
-      clear(status, h("span", { class: "bad-text" }, "The export broke off and is not complete. ", safe(err.message, 300)));
+      clear(status, h("span.bad-text", "The export broke off and is not complete. ", safe(err.message, 300)));
     }
-  } } },
-  h("dl", { class: "fields" }, h("div", { class: "pair" }, h("dt", { text: "Events" }), h("dd", null, size)),
-    h("div", { class: "pair" }, h("dt", { text: "Filter" }), h("dd", { class: "mono" }, params.q ? safe(params.q, 300) : h("span", { class: "dim", text: "none" }))),
-    h("div", { class: "pair" }, h("dt", { text: "Range" }), h("dd", { text: rangeLabel(params) }))),
-  h("fieldset", { class: "formats" }, h("legend", { text: "Format" }), FORMATS.map(([v, name, what], i) => h("label", null, h("input", { type: "radio", name: "format", value: v, checked: i === 0, data: { testid: "format-" + v } }), h("span", null, h("b", { text: name }), " ", h("span", { class: "dim", text: what }))))),
-  bar, status, h("footer", null, h("a", { class: "dim small-text", href: url("/v1/export", { ...params, format: "ndjson" }), download: "daybook.ndjson", text: "as a plain download", title: "The browser downloads by itself, as NDJSON, without progress here" }), h("span", { class: "grow" }), button("Cancel", { on: close }), start));
+  } },
+  h("dl.fields", h("div.pair", h("dt", "Events"), h("dd", size)),
+    h("div.pair", h("dt", "Filter"), h("dd.mono", params.q ? safe(params.q, 300) : h("span.dim", "none"))),
+    h("div.pair", h("dt", "Range"), h("dd", rangeLabel(params)))),
+  h("fieldset.formats", h("legend", "Format"), FORMATS.map(([v, name, what], i) => h("label", h("input", { type: "radio", name: "format", value: v, checked: i === 0, testid: "format-" + v }), h("span", h("b", name), " ", h("span.dim", what))))),
+  bar, status, h("footer", h("a.dim.small-text", { href: url("/v1/export", { ...params, format: "ndjson" }), download: "daybook.ndjson", title: "The browser downloads by itself, as NDJSON, without progress here" }, "as a plain download"), h("span.grow"), button("Cancel", { on: close }), start));
   return el;
 }
 

@@ -15,11 +15,11 @@ export class Facets {
     this.apply = apply;
     this.open = { ...OPEN, ...store.get("facets", {}) };
     this.sections = new Map();
-    this.el = h("aside", { class: "facets", "aria-label": "Most frequent values", data: { testid: "facets" } });
+    this.el = h("aside.facets", { "aria-label": "Most frequent values", testid: "facets" });
     for (const [field, name] of FACETS) {
-      const list = h("ul", { class: "facet-list" }), count = h("span", { class: "dim" });
-      const details = h("details", { open: Boolean(this.open[field]), data: { testid: "facet-" + field }, on: { toggle: () => this.toggled(field) } },
-        h("summary", null, icon("right"), h("span", { text: name }), count), list);
+      const list = h("ul.facet-list"), count = h("span.dim");
+      const details = h("details", { open: Boolean(this.open[field]), testid: "facet-" + field, toggle: () => this.toggled(field) },
+        h("summary", icon("right"), h("span", name), count), list);
       this.sections.set(field, { details, list, count, top: 6, loaded: "" });
       this.el.append(details);
     }
@@ -49,7 +49,7 @@ export class Facets {
       const counts = await get("/v1/counts", { ...params, by: field, top: s.top }, { signal });
       if (key === this.key) this.fill(field, counts);
     } catch (e) {
-      if (e.name !== "AbortError") clear(s.list, h("li", { class: "dim facet-note", text: e.status === 422 ? "too much to count; narrow the range" : "not counted" }));
+      if (e.name !== "AbortError") clear(s.list, h("li.dim.facet-note", e.status === 422 ? "too much to count; narrow the range" : "not counted"));
     }
     if (key === this.key) s.list.classList.remove("stale");
   }
@@ -62,10 +62,10 @@ export class Facets {
       const t = filter.term(field, g.value), on = active.some((x) => x.text === t), name = g.value === "" ? "none" : g.value;
       const bar = h("span", { class: `facet-bar ${field === "outcome" ? g.value : ""}`, "aria-hidden": "true" });
       bar.style.width = Math.max(1, (g.count / most) * 100) + "%";
-      return h("li", { class: on ? "on" : "" }, h("button", { type: "button", class: "facet-value", "aria-pressed": on, title: name.length < 300 ? name : "", on: { click: () => this.apply(on ? filter.drop(this.params.q, active.find((x) => x.text === t)) : filter.add(this.params.q ?? "", t)) } },
-        bar, g.value === "" ? h("span", { class: "dim", text: "none" }) : safe(g.value, 80), h("span", { class: "n", title: `${num(g.count)} of ${num(total)}`, text: short(g.count) })),
-      h("button", { type: "button", class: "facet-not", title: "Exclude", "aria-label": `Exclude ${name.slice(0, 80)}`, on: { click: () => this.apply(filter.add(this.params.q ?? "", filter.not(t))) } }, icon("minus")));
-    }), groups.length ? null : h("li", { class: "dim facet-note", text: "no values" }),
-    other > 0 && s.top < 60 ? h("li", null, h("button", { type: "button", class: "link facet-more", text: `${num(values - groups.length)} more`, on: { click: () => { s.top = s.top === 6 ? 20 : 60; this.load(field); } } })) : null);
+      return h("li", { class: on ? "on" : "" }, h("button.facet-value", { type: "button", "aria-pressed": on, title: name.length < 300 ? name : "", click: () => this.apply(on ? filter.drop(this.params.q, active.find((x) => x.text === t)) : filter.add(this.params.q ?? "", t)) },
+        bar, g.value === "" ? h("span.dim", "none") : safe(g.value, 80), h("span.n", { title: `${num(g.count)} of ${num(total)}` }, short(g.count))),
+      h("button.facet-not", { type: "button", title: "Exclude", "aria-label": `Exclude ${name.slice(0, 80)}`, click: () => this.apply(filter.add(this.params.q ?? "", filter.not(t))) }, icon("minus")));
+    }), groups.length ? null : h("li.dim.facet-note", "no values"),
+    other > 0 && s.top < 60 ? h("li", h("button.link.facet-more", { type: "button", click: () => { s.top = s.top === 6 ? 20 : 60; this.load(field); } }, `${num(values - groups.length)} more`)) : null);
   }
 }

@@ -76,7 +76,7 @@ export const num = (n) => Number(n).toLocaleString("en");
 
 // short is a count in few characters.
 export function short(n) {
-  if (n < 10000) return num(n);
+  if (n < 100000) return num(n);
   for (const [size, unit] of [[1e9, "B"], [1e6, "M"], [1e3, "k"]]) if (n >= size) return (n / size).toFixed(n / size < 10 ? 1 : 0) + unit;
   return String(n);
 }

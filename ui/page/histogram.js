@@ -9,12 +9,10 @@ export const OUTCOMES = ["success", "unknown", "failure", "denied"]; // from the
 export class Histogram {
   constructor({ zoom, height = 72 }) {
     Object.assign(this, { zoom, height });
-    this.plot = svg("svg", { class: "plot", "aria-hidden": "true" });
-    this.tip = h("div", { class: "tip", hidden: true, data: { testid: "histogram-tip" } });
-    this.stage = h("div", { class: "stage", tabindex: 0, role: "application", "aria-roledescription": "histogram", "aria-label": "Events over time", data: { testid: "histogram" },
-      on: { pointerdown: (e) => this.down(e), pointermove: (e) => this.move(e), pointerup: (e) => this.up(e), pointerleave: () => this.hover(-1),
-        pointercancel: () => this.cancel(), keydown: (e) => this.key(e), blur: () => { this.focused = -1; this.hover(-1); } } }, this.plot, this.tip);
-    this.el = h("div", { class: "histogram" }, this.stage);
+    this.plot = svg("svg.plot", { "aria-hidden": "true" });
+    this.tip = h("div.tip", { hidden: true, testid: "histogram-tip" });
+    this.stage = h("div.stage", { tabindex: 0, role: "application", "aria-roledescription": "histogram", "aria-label": "Events over time", testid: "histogram", pointerdown: (e) => this.down(e), pointermove: (e) => this.move(e), pointerup: (e) => this.up(e), pointerleave: () => this.hover(-1), pointercancel: () => this.cancel(), keydown: (e) => this.key(e), blur: () => { this.focused = -1; this.hover(-1); } }, this.plot, this.tip);
+    this.el = h("div.histogram", this.stage);
     this.sizes = new ResizeObserver(() => this.draw());
     this.sizes.observe(this.stage);
     this.focused = -1;
@@ -86,12 +84,12 @@ export class Histogram {
       }
     });
     clear(this.plot,
-      svg("line", { class: "base", x1: 0, x2: W, y1: plotH + 0.5, y2: plotH + 0.5 }),
+      svg("line.base", { x1: 0, x2: W, y1: plotH + 0.5, y2: plotH + 0.5 }),
       OUTCOMES.map((o) => paths[o] && svg("path", { class: "bar " + o, d: paths[o] })),
-      this.ticks(W).map(({ x, text, anchor }) => [svg("line", { class: "tick", x1: x, x2: x, y1: plotH, y2: plotH + 3 }), svg("text", { class: "label", x, y: H - 3, "text-anchor": anchor }, text)]),
-      this.bars.length ? svg("text", { class: "label most", x: 2, y: 10 }, short(most)) : null,
-      this.cursor = svg("rect", { class: "cursor", y: 0, height: plotH, width: step, visibility: "hidden" }),
-      this.brush = svg("rect", { class: "brush", y: 0, height: plotH, visibility: "hidden" }));
+      this.ticks(W).map(({ x, text, anchor }) => [svg("line.tick", { x1: x, x2: x, y1: plotH, y2: plotH + 3 }), svg("text.label", { x, y: H - 3, "text-anchor": anchor }, text)]),
+      this.bars.length ? svg("text.label.most", { x: 2, y: 10 }, short(most)) : null,
+      this.cursor = svg("rect.cursor", { y: 0, height: plotH, width: step, visibility: "hidden" }),
+      this.brush = svg("rect.brush", { y: 0, height: plotH, visibility: "hidden" }));
     this.step = step;
     const total = this.bars.reduce((s, b) => s + b.total, 0);
     this.stage.setAttribute("aria-label", this.bars.length ? `Events over time: ${num(total)} between ${this.moment(0)} and ${this.moment(n)} ${zoneName()}. Arrow keys move from bar to bar, Enter zooms in.` : "Events over time: none");
@@ -192,8 +190,8 @@ export class Histogram {
     if (!b) return;
     this.cursor.setAttribute("x", i * this.step);
     const end = b.start + this.width, sameDay = day(b.start) === day(end - 1);
-    clear(this.tip, h("div", { class: "tip-time", text: `${day(b.start)} ${clock(b.start)} – ${sameDay ? "" : day(end) + " "}${clock(end)}` }),
-      b.total ? [...OUTCOMES].reverse().filter((o) => b.by[o]).map((o) => h("div", { class: "tip-line" }, h("i", { class: "swatch " + o }), h("span", { text: o }), h("b", { text: num(b.by[o]) }))) : h("div", { class: "dim", text: "no events" }));
+    clear(this.tip, h("div.tip-time", `${day(b.start)} ${clock(b.start)} – ${sameDay ? "" : day(end) + " "}${clock(end)}`),
+      b.total ? [...OUTCOMES].reverse().filter((o) => b.by[o]).map((o) => h("div.tip-line", h("i", { class: "swatch " + o }), h("span", o), h("b", num(b.by[o])))) : h("div.dim", "no events"));
     const x = (i + 0.5) * this.step, w = this.tip.offsetWidth;
     this.tip.style.left = Math.max(0, Math.min(this.W - w, x + (x > this.W / 2 ? -w - 12 : 12))) + "px";
   }

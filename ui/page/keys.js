@@ -12,14 +12,14 @@ export async function keys(el, signal) {
   try {
     const { keys: all } = await get("/v1/keys", null, { signal });
     const cell = (label, ...content) => h("td", { data: { label } }, content);
-    clear(el, h("div", { class: "row-tools" }, button("New key", { icon: "plus", class: "primary", data: { testid: "new-key" }, on: () => create(again) })),
-      all.length ? h("div", { class: "table-box", tabindex: 0, role: "region", "aria-label": "Keys" }, h("table", { class: "table", data: { testid: "keys" } }, h("thead", null, h("tr", null, ["Name", "State", "Tenant", "Rights", "Sees only", "Last used", "Expires", ""].map((c) => h("th", { scope: "col" }, c || h("span", { class: "visually-hidden", text: "Actions" }))))),
-        h("tbody", null, all.map((k) => h("tr", { class: k.state, data: { testid: "key-row" } },
-          cell("Name", h("div", null, safe(k.name, 120)), h("div", { class: "dim mono" }, safe(k.id, 60))), cell("State", h("span", { class: `outcome ${{ active: "success", expired: "unknown", revoked: "denied" }[k.state]}`, text: k.state })),
-          cell("Tenant", k.tenant ? safe(k.tenant, 80) : h("span", { class: "dim", text: "all" })), cell("Rights", (k.rights ?? []).join(", ")),
-          cell("Sees only", k.filter ? h("code", null, safe(k.filter, 120)) : h("span", { class: "dim", text: "everything" }), k.hidden?.length ? h("div", { class: "dim", text: "without " + k.hidden.join(", ") }) : null),
-          cell("Last used", k.last_used_at ? h("span", { title: dateTime(k.last_used_at), text: agoLong(k.last_used_at) }) : h("span", { class: "dim", text: "never" })), cell("Expires", k.expires_at ? dateTime(k.expires_at) : h("span", { class: "dim", text: "never" })),
-          cell("", k.state === "active" ? h("span", { class: "tools" }, button("Rotate…", { class: "small", data: { testid: "rotate" }, on: () => rotate(k, again) }), button("Revoke…", { class: "small", data: { testid: "revoke" }, on: () => revoke(k, again) })) : null)))))) : message(h("div"), "No keys", "Make one, and the server asks for a key from then on."));
+    clear(el, h("div.row-tools", button("New key", { icon: "plus", class: "primary", testid: "new-key", on: () => create(again) })),
+      all.length ? h("div.table-box", { tabindex: 0, role: "region", "aria-label": "Keys" }, h("table.table", { testid: "keys" }, h("thead", h("tr", ["Name", "State", "Tenant", "Rights", "Sees only", "Last used", "Expires", ""].map((c) => h("th", { scope: "col" }, c || h("span.visually-hidden", "Actions"))))),
+        h("tbody", all.map((k) => h("tr", { class: k.state, testid: "key-row" },
+          cell("Name", h("div", safe(k.name, 120)), h("div.dim.mono", safe(k.id, 60))), cell("State", h("span", { class: `outcome ${{ active: "success", expired: "unknown", revoked: "denied" }[k.state]}` }, k.state)),
+          cell("Tenant", k.tenant ? safe(k.tenant, 80) : h("span.dim", "all")), cell("Rights", (k.rights ?? []).join(", ")),
+          cell("Sees only", k.filter ? h("code", safe(k.filter, 120)) : h("span.dim", "everything"), k.hidden?.length ? h("div.dim", "without " + k.hidden.join(", ")) : null),
+          cell("Last used", k.last_used_at ? h("span", { title: dateTime(k.last_used_at) }, agoLong(k.last_used_at)) : h("span.dim", "never")), cell("Expires", k.expires_at ? dateTime(k.expires_at) : h("span.dim", "never")),
+          cell("", k.state === "active" ? h("span.tools", button("Rotate…", { class: "small", testid: "rotate", on: () => rotate(k, again) }), button("Revoke…", { class: "small", testid: "revoke", on: () => revoke(k, again) })) : null)))))) : message(h("div"), "No keys", "Make one, and the server asks for a key from then on."));
   } catch (e) {
     if (e.name === "AbortError") return;
     message(el, e.status === 404 ? "This server has no keys" : e.status === 403 ? "Not allowed" : "Not loaded", e.status === 404 ? "It listens on this machine only and answers to everyone on it." : e.message);
@@ -28,9 +28,9 @@ export async function keys(el, signal) {
 
 function create(again) {
   dialog("New key", (close) => {
-    const text = (label, name, more = {}) => h("label", { class: "field" }, h("span", { text: label }), h("input", { name, autocomplete: "off", ...more }));
-    const fault = h("p", { class: "bad-text", role: "alert", hidden: true });
-    const form = h("form", { class: "key-form", on: { submit: async (e) => {
+    const text = (label, name, more = {}) => h("label.field", h("span", label), h("input", { name, autocomplete: "off", ...more }));
+    const fault = h("p.bad-text", { role: "alert", hidden: true });
+    const form = h("form.key-form", { submit: async (e) => {
       e.preventDefault();
       const f = new FormData(form), list = (v) => v.split(",").map((x) => x.trim()).filter(Boolean);
       const body = { name: f.get("name"), rights: f.getAll("right") };
@@ -47,26 +47,26 @@ function create(again) {
         fault.hidden = false;
         clear(fault, safe((err.doc?.errors ?? []).map((x) => `${x.field ?? ""} ${x.reason}`).join("; ") || err.message, 500));
       }
-    } } }, text("Name", "name", { required: true, placeholder: "billing service", data: { testid: "key-name" } }),
-    h("fieldset", null, h("legend", { text: "Rights" }), RIGHTS.map(([r, what], i) => h("label", null, h("input", { type: "checkbox", name: "right", value: r, checked: i === 0 }), ` ${r} `, h("span", { class: "dim", text: what })))),
+    } }, text("Name", "name", { required: true, placeholder: "billing service", testid: "key-name" }),
+    h("fieldset", h("legend", "Rights"), RIGHTS.map(([r, what], i) => h("label", h("input", { type: "checkbox", name: "right", value: r, checked: i === 0 }), ` ${r} `, h("span.dim", what)))),
     text("Tenant (empty: all)", "tenant"), text("Sees only events that match", "filter", { placeholder: "empty: everything", class: "mono" }), text("Hidden fields, by commas", "hidden", { placeholder: "source_ip, user_agent" }), text("Expires", "expires", { type: "datetime-local" }), fault,
-    h("footer", null, button("Cancel", { on: close }), h("button", { class: "btn primary", text: "Make key", data: { testid: "key-create" } })));
+    h("footer", button("Cancel", { on: close }), h("button.btn.primary", { testid: "key-create" }, "Make key")));
     return form;
   }, { testid: "key-dialog" });
 }
 
 function secret({ key, secret: text }) {
-  dialog("The key's secret", (close) => [h("p", { class: "dialog-text" }, "This is the secret of “", safe(key.name, 120), "”. It is shown once; the server keeps only its hash."),
-    h("pre", { class: "code-block", data: { testid: "secret" } }, text), h("footer", null, button("Copy", { icon: "copy", on: () => copy(text, "Secret") }), button("Done", { class: "primary", on: close }))], { testid: "secret-dialog" });
+  dialog("The key's secret", (close) => [h("p.dialog-text", "This is the secret of “", safe(key.name, 120), "”. It is shown once; the server keeps only its hash."),
+    h("pre.code-block", { testid: "secret" }, text), h("footer", button("Copy", { icon: "copy", on: () => copy(text, "Secret") }), button("Done", { class: "primary", on: close }))], { testid: "secret-dialog" });
 }
 
 function rotate(k, again) {
   dialog("Rotate the key", (close) => {
-    const overlap = h("select", { "aria-label": "Overlap" }, [["0s", "at once"], ["1h", "after an hour"], ["24h", "after a day"], ["168h", "after a week"]].map(([v, t]) => h("option", { value: v, text: t, selected: v === "24h" })));
-    return h("form", { on: { submit: async (e) => {
+    const overlap = h("select", { "aria-label": "Overlap" }, [["0s", "at once"], ["1h", "after an hour"], ["24h", "after a day"], ["168h", "after a week"]].map(([v, t]) => h("option", { value: v, selected: v === "24h" }, t)));
+    return h("form", { submit: async (e) => {
       e.preventDefault();
       try { const made = await post(`/v1/keys/${encodeURIComponent(k.id)}/rotate`, { overlap: overlap.value }); close(); secret(made); again(); } catch (err) { toast(err.message, "bad"); }
-    } } }, h("p", { class: "dialog-text" }, "“", safe(k.name, 120), "” gets a new secret. The old one ends ", overlap, "."), h("footer", null, button("Cancel", { on: close }), h("button", { class: "btn primary", text: "Rotate", data: { testid: "rotate-do" } })));
+    } }, h("p.dialog-text", "“", safe(k.name, 120), "” gets a new secret. The old one ends ", overlap, "."), h("footer", button("Cancel", { on: close }), h("button.btn.primary", { testid: "rotate-do" }, "Rotate")));
   });
 }
 

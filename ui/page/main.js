@@ -20,7 +20,10 @@ function show(s, before) {
   zone.utc = s.tz !== "local";
   zoneButton.lastChild.textContent = zone.utc ? "UTC" : localZone;
   document.title = title(s);
-  for (const [name, a] of Object.entries(nav)) a.toggleAttribute("aria-current", kindOf(s) === name) || (kindOf(s) === name && a.setAttribute("aria-current", "page"));
+  for (const [name, a] of Object.entries(nav)) {
+    if (kindOf(s) === name) a.setAttribute("aria-current", "page");
+    else a.removeAttribute("aria-current");
+  }
   if (signingIn) return;
   if (kindOf(s) !== kind) {
     view?.destroy();
@@ -43,17 +46,17 @@ function cycleTheme() {
 
 // Header.
 const nav = {
-  events: h("a", { href: "/", text: "Events", data: { testid: "nav-events" } }),
-  system: h("a", { href: "/?view=system", text: "System", data: { testid: "nav-system" } }),
+  events: h("a", { href: "/", testid: "nav-events" }, "Events"),
+  system: h("a", { href: "/?view=system", testid: "nav-system" }, "System"),
 };
 nav.events.addEventListener("click", (e) => { if (!e.metaKey && !e.ctrlKey) { e.preventDefault(); set(finding({ from: kind === "events" ? "-24h" : state.from, to: kind === "events" ? "" : state.to })); } });
 nav.system.addEventListener("click", (e) => { if (!e.metaKey && !e.ctrlKey) { e.preventDefault(); set({ view: "system", event: "", id: "", tab: "", live: "" }); } });
-const zoneButton = h("button", { type: "button", class: "btn quiet zone", title: "Switch between UTC and local time", data: { testid: "zone" }, on: { click: () => set({ tz: zone.utc ? "local" : "utc" }, { replace: true }) } }, icon("clock"), h("span"));
-const accountButton = button("Account", { icon: "user", iconOnly: true, class: "quiet", "aria-haspopup": "dialog", "aria-expanded": "false", data: { testid: "account" }, on: () => popup(accountButton, h("div", { class: "account", role: "dialog", "aria-label": "Account", tabindex: -1 }, account()), { align: "end" }) });
+const zoneButton = h("button.btn.quiet.zone", { type: "button", title: "Switch between UTC and local time", testid: "zone", click: () => set({ tz: zone.utc ? "local" : "utc" }, { replace: true }) }, icon("clock"), h("span"));
+const accountButton = button("Account", { icon: "user", iconOnly: true, class: "quiet", "aria-haspopup": "dialog", "aria-expanded": "false", testid: "account", on: () => popup(accountButton, h("div.account", { role: "dialog", "aria-label": "Account", tabindex: -1 }, account()), { align: "end" }) });
 document.getElementById("header").append(
-  h("nav", { "aria-label": "Views" }, Object.values(nav)), h("div", { class: "header-tools" }, zoneButton,
-    button("Keyboard and filter help", { icon: "help", iconOnly: true, class: "quiet", data: { testid: "help" }, on: help }),
-    button("Light or dark", { icon: "sun", iconOnly: true, class: "quiet", data: { testid: "theme" }, on: cycleTheme }), accountButton));
+  h("nav", { "aria-label": "Views" }, Object.values(nav)), h("div.header-tools", zoneButton,
+    button("Keyboard and filter help", { icon: "help", iconOnly: true, class: "quiet", testid: "help", on: help }),
+    button("Light or dark", { icon: "sun", iconOnly: true, class: "quiet", testid: "theme", on: cycleTheme }), accountButton));
 
 // Keyboard.
 const KEYS = [["/", "search"], ["j  k", "next, previous event"], ["Enter", "open the event"], ["Esc", "close"], ["g  G", "first, last"], ["f", "add to the filter"], ["t", "time range"], ["z", "zoom out"], ["l", "live"], ["p", "pause, resume"], ["n", "show new ones"], ["e", "export"], ["r", "search again"], ["?", "this help"]];
@@ -71,12 +74,12 @@ addEventListener("keydown", (e) => {
 });
 
 function help() {
-  const row = ([k, what]) => h("div", { class: "pair" }, h("dt", null, k.split("  ").map((x) => [h("kbd", { text: x }), " "])), h("dd", { text: what }));
+  const row = ([k, what]) => h("div.pair", h("dt", k.split("  ").map((x) => [h("kbd", x), " "])), h("dd", what));
   const examples = [["user_id:alice outcome:denied", "both"], ["action:(login or logout)", "either value"], ["action:document.*", "any run of characters"], ["-outcome:success", "not"], ["source_ip:10.0.0.0/8", "a network"], ["labels.env:prod", "a label"], ["metadata.order.total:>100", "a path, compared"], ["changes.path:email", "what changed"], ["reason:*", "is there"], ["timeout", "text anywhere"]];
-  dialog("Help", () => [h("div", { class: "help" },
-    h("section", null, h("h3", { text: "Keys" }), h("dl", { class: "fields keys" }, KEYS.map(row)), h("label", { class: "check" }, h("input", { type: "checkbox", checked: store.get("shortcuts", true), on: { change: (e) => store.set("shortcuts", e.target.checked) } }), " Single-key shortcuts")),
-    h("section", null, h("h3", { text: "Filter" }), h("dl", { class: "fields examples" }, examples.map(([q, what]) => h("div", { class: "pair" }, h("dt", null, h("a", { href: href(finding({ q })) }, h("code", { text: q }))), h("dd", { text: what })))),
-      h("p", { class: "dim" }, "On the histogram: drag to zoom, or arrow keys, Shift to extend and Enter.")))], { wide: true, testid: "help-dialog" });
+  dialog("Help", () => [h("div.help",
+    h("section", h("h3", "Keys"), h("dl.fields.keys", KEYS.map(row)), h("label.check", h("input", { type: "checkbox", checked: store.get("shortcuts", true), change: (e) => store.set("shortcuts", e.target.checked) }), " Single-key shortcuts")),
+    h("section", h("h3", "Filter"), h("dl.fields.examples", examples.map(([q, what]) => h("div.pair", h("dt", h("a", { href: href(finding({ q })) }, h("code", q))), h("dd", what)))),
+      h("p.dim", "On the histogram: drag to zoom, or arrow keys, Shift to extend and Enter.")))], { wide: true, testid: "help-dialog" });
 }
 document.addEventListener("click", (e) => { if (e.target.closest("dialog a[href]")) e.target.closest("dialog").close(); });
 
@@ -92,7 +95,7 @@ function lost(n) {
   const wait = Math.min(2 ** n, 15);
   document.body.classList.add("offline");
   banner.hidden = false;
-  clear(banner, icon("warn"), h("span", null, h("b", { text: "The server does not answer. " }), navigator.onLine === false ? "This machine is offline. " : "", `Asking again every ${wait} s; what is shown may be old.`), button("Ask now", { class: "small", on: () => probe(n) }));
+  clear(banner, icon("warn"), h("span", h("b", "The server does not answer. "), navigator.onLine === false ? "This machine is offline. " : "", `Asking again every ${wait} s; what is shown may be old.`), button("Ask now", { class: "small", on: () => probe(n) }));
   clearTimeout(lost.timer);
   lost.timer = setTimeout(() => probe(n + 1), wait * 1000);
 }

@@ -18,7 +18,7 @@ const link = (text, patch, cls = "") => h("a", { class: cls, href: href(finding(
 
 export class Profile {
   constructor() {
-    this.el = h("div", { class: "page profile", data: { testid: "profile" } });
+    this.el = h("div.page.profile", { testid: "profile" });
     this.update();
   }
 
@@ -44,21 +44,21 @@ export class Profile {
         return;
       }
       const last = newest.events[0], first = oldest.events[0];
-      const total = h("dd", { text: "…" }), denied = h("dd", { text: "…" });
-      const heat = h("section", { class: "card wide", data: { testid: "heatmap" } }), fresh = h("section", { class: "card", data: { testid: "new-today" } });
-      const tops = (user ? [["action", "Actions"], ["resource", "Resources"], ["source_ip", "Addresses"], ["source", "Sources"]] : [["user_id", "Users"], ["action", "Actions"], ["source_ip", "Addresses"], ["outcome", "Outcomes"]]).map(([f, name]) => [f, name, h("section", { class: "card" }, h("h2", { text: name }))]);
-      const stat = (k, v) => h("div", null, h("dt", { text: k }), v.localName === "dd" ? v : h("dd", null, v));
+      const total = h("dd", "…"), denied = h("dd", "…");
+      const heat = h("section.card.wide", { testid: "heatmap" }), fresh = h("section.card", { testid: "new-today" });
+      const tops = (user ? [["action", "Actions"], ["resource", "Resources"], ["source_ip", "Addresses"], ["source", "Sources"]] : [["user_id", "Users"], ["action", "Actions"], ["source_ip", "Addresses"], ["outcome", "Outcomes"]]).map(([f, name]) => [f, name, h("section.card", h("h2", name))]);
+      const stat = (k, v) => h("div", h("dt", k), v.localName === "dd" ? v : h("dd", v));
       clear(this.el, this.head(user, id, user ? last.user_name : last.resource_name),
-        h("dl", { class: "stats" }, stat("First seen", [time(first.timestamp), h("span", { class: "dim", text: " " + agoLong(first.timestamp) })]), stat("Last seen", [time(last.timestamp), h("span", { class: "dim", text: " " + agoLong(last.timestamp) })]), stat("Events", total), stat("Denied or failed", denied)),
-        h("div", { class: "cards" }, user ? fresh : null, heat, tops.map(([, , el]) => el)),
-        h("section", { class: "card wide" }, h("h2", { text: user ? "Latest" : "History" }), this.timeline(newest, q, signal, !user)));
+        h("dl.stats", stat("First seen", [time(first.timestamp), h("span.dim", " " + agoLong(first.timestamp))]), stat("Last seen", [time(last.timestamp), h("span.dim", " " + agoLong(last.timestamp))]), stat("Events", total), stat("Denied or failed", denied)),
+        h("div.cards", user ? fresh : null, heat, tops.map(([, , el]) => el)),
+        h("section.card.wide", h("h2", user ? "Latest" : "History"), this.timeline(newest, q, signal, !user)));
       ask({ by: "outcome" }).then((c) => {
         const by = (o) => c.groups.find((g) => g.value === o)?.count ?? 0;
         clear(total, link(num(c.total), { q }));
         const bad = by("denied") + by("failure");
         clear(denied, bad ? link(num(bad), { q: `${q} outcome:(denied or failure)` }, "bad-text") : "0");
       }, () => {});
-      this.heatmap(heat, ask, last.timestamp).catch(() => clear(heat, h("p", { class: "dim", text: "Activity could not be counted." })));
+      this.heatmap(heat, ask, last.timestamp).catch(() => clear(heat, h("p.dim", "Activity could not be counted.")));
       for (const [f, , el] of tops) ask({ by: f, top: 8 }).then((c) => this.top(el, f, c, q), () => {});
       if (user) this.newToday(fresh, ask, q).catch(() => {});
     } catch (e) {
@@ -67,17 +67,17 @@ export class Profile {
   }
 
   head(user, id, name) {
-    return h("header", { class: "page-head" }, icon(user ? "user" : "box"), h("div", null, h("p", { class: "dim", text: user ? "User" : "Resource" }), h("h1", null, safe(name || id, 300)), name ? h("p", { class: "dim mono" }, safe(id, 300)) : null),
-      h("a", { class: "btn", href: href(finding({ q: filter.term(user ? "user_id" : "resource", id), from: "", to: "" })), data: { testid: "all-events" } }, icon("search"), h("span", { text: "All events" })));
+    return h("header.page-head", icon(user ? "user" : "box"), h("div", h("p.dim", user ? "User" : "Resource"), h("h1", safe(name || id, 300)), name ? h("p.dim.mono", safe(id, 300)) : null),
+      h("a.btn", { href: href(finding({ q: filter.term(user ? "user_id" : "resource", id), from: "", to: "" })), testid: "all-events" }, icon("search"), h("span", "All events")));
   }
 
   top(el, f, { groups, values }, q) {
     const most = Math.max(1, ...groups.map((g) => g.count));
-    el.append(h("ul", { class: "facet-list" }, groups.map((g) => {
+    clear(el, el.firstChild, h("ul.facet-list", groups.map((g) => {
       const bar = h("span", { class: "facet-bar " + (f === "outcome" ? g.value : ""), "aria-hidden": "true" });
       bar.style.width = (g.count / most) * 100 + "%";
-      return h("li", null, h("a", { class: "facet-value", href: href(finding({ q: `${q} ${filter.term(f, g.value)}`, from: "", to: "" })) }, bar, g.value ? safe(g.value, 100) : h("span", { class: "dim", text: "none" }), h("span", { class: "n", text: short(g.count) })));
-    })), values > groups.length ? h("p", { class: "dim facet-note", text: `${num(values - groups.length)} more` }) : null);
+      return h("li", h("a.facet-value", { href: href(finding({ q: `${q} ${filter.term(f, g.value)}`, from: "", to: "" })) }, bar, g.value ? safe(g.value, 100) : h("span.dim", "none"), h("span.n", short(g.count))));
+    })), values > groups.length ? h("p.dim.facet-note", `${num(values - groups.length)} more`) : null);
   }
 
   // heatmap counts by hour and weekday over the last weeks of what there is.
@@ -92,10 +92,10 @@ export class Profile {
     const most = Math.max(1, ...grid.flat()), cell = 20, left = 34, top = 4;
     const busiest = grid.flatMap((row, d) => row.map((n, hour) => ({ n, d, hour }))).sort((a, b) => b.n - a.n)[0];
     const hh = (x) => String(x).padStart(2, "0") + ":00";
-    clear(el, h("h2", null, "Activity by hour and weekday", h("span", { class: "dim", text: ` ${zoneName()}, ${WEEKS} weeks to ${day(end)}` })),
-      svg("svg", { class: "heat", viewBox: `0 0 ${left + 24 * cell} ${top + 7 * cell + 16}`, role: "img", "aria-label": total ? `${plural(total, "event")}; busiest on ${DAYS[busiest.d]} at ${hh(busiest.hour)} with ${num(busiest.n)}` : "No events" },
-        grid.flatMap((row, d) => row.map((n, hour) => svg("rect", { x: left + hour * cell + 1, y: top + d * cell + 1, width: cell - 2, height: cell - 2, rx: 2, class: n ? "on" : "off", style: n ? { opacity: String(0.2 + 0.8 * Math.sqrt(n / most)) } : null }, svg("title", null, `${DAYS[d]} ${hh(hour)}: ${num(n)}`)))),
-        DAYS.map((d, i) => svg("text", { class: "label", x: 0, y: top + i * cell + 14, text: d })), [0, 3, 6, 9, 12, 15, 18, 21].map((hour) => svg("text", { class: "label", x: left + hour * cell + 1, y: top + 7 * cell + 13, text: hh(hour) }))));
+    clear(el, h("h2", "Activity by hour and weekday", h("span.dim", ` ${zoneName()}, ${WEEKS} weeks to ${day(end)}`)),
+      svg("svg.heat", { viewBox: `0 0 ${left + 24 * cell} ${top + 7 * cell + 16}`, role: "img", "aria-label": total ? `${plural(total, "event")}; busiest on ${DAYS[busiest.d]} at ${hh(busiest.hour)} with ${num(busiest.n)}` : "No events" },
+        grid.flatMap((row, d) => row.map((n, hour) => svg("rect", { x: left + hour * cell + 1, y: top + d * cell + 1, width: cell - 2, height: cell - 2, rx: 2, class: n ? "on" : "off", style: n ? { opacity: String(0.2 + 0.8 * Math.sqrt(n / most)) } : null }, svg("title", `${DAYS[d]} ${hh(hour)}: ${num(n)}`)))),
+        DAYS.map((d, i) => svg("text.label", { x: 0, y: top + i * cell + 14 }, d)), [0, 3, 6, 9, 12, 15, 18, 21].map((hour) => svg("text.label", { x: left + hour * cell + 1, y: top + 7 * cell + 13 }, hh(hour)))));
   }
 
   // newToday are values that the user has today and had on no day before.
@@ -109,24 +109,25 @@ export class Profile {
       const known = new Set(before.groups.map((g) => g.value));
       for (const g of now.groups) if (g.value && !known.has(g.value) && before.values <= 1000) found.push({ f, name, ...g });
     }
-    clear(el, h("h2", { text: "New today" }), found.length ? h("ul", { class: "new-list" }, found.slice(0, 20).map((x) => h("li", null, h("span", { class: "dim", text: x.name + " " }), h("a", { href: href(finding({ q: `${q} ${filter.term(x.f, x.value)}`, from: "", to: "" })) }, safe(x.value, 120)), h("span", { class: "n", text: num(x.count) }))))
-      : h("p", { class: "dim", text: "Nothing that was not there on a day before." }));
+    clear(el, h("h2", "New today"), found.length ? h("ul.new-list", found.slice(0, 8).map((x) => h("li", h("span.dim", x.name + " "), h("a", { href: href(finding({ q: `${q} ${filter.term(x.f, x.value)}`, from: "", to: "" })) }, safe(x.value, 120)), h("span.n", num(x.count)))))
+      : h("p.dim", "Nothing that was not there on a day before."),
+    found.length > 8 ? h("p.dim", `${num(found.length - 8)} more`) : null);
   }
 
   // timeline lists events by day, newest first, and loads more on demand.
   timeline(page, q, signal, full) {
-    const box = h("div", { class: "timeline", data: { testid: "timeline" } });
+    const box = h("div.timeline", { testid: "timeline" });
     let lastDay = "";
     const put = ({ events, next_cursor: cursor }) => {
       for (const e of events) {
         const d = day(e.timestamp);
-        if (d !== lastDay) { lastDay = d; box.append(h("h3", { text: d })); }
-        box.append(h("div", { class: `moment o-${e.outcome}` }, h("a", { class: "mono", href: href({ ...DEFAULTS, tz: state.tz, q, from: "", event: e.event_id }), title: dateTime(e.timestamp), text: clock(e.timestamp) }),
-          h("div", null, h("div", null, full ? link(safe(e.user_name || e.user_id, 80), { view: "user", id: e.user_id, q: "" }) : null, full ? " " : null, h("b", null, safe(e.action, 100)), " ", full ? null : link(safe(e.resource_name || e.resource, 120), { view: "resource", id: e.resource, q: "" }), e.outcome !== "success" ? [" ", h("span", { class: `outcome ${e.outcome}`, text: e.outcome })] : null, e.reason ? h("span", { class: "dim" }, " ", safe(e.reason, 160)) : null),
+        if (d !== lastDay) { lastDay = d; box.append(h("h3", d)); }
+        box.append(h("div", { class: `moment o-${e.outcome}` }, h("a.mono", { href: href({ ...DEFAULTS, tz: state.tz, q, from: "", event: e.event_id }), title: dateTime(e.timestamp) }, clock(e.timestamp)),
+          h("div", h("div", full ? link(safe(e.user_name || e.user_id, 80), { view: "user", id: e.user_id, q: "" }) : null, full ? " " : null, h("b", safe(e.action, 100)), " ", full ? null : link(safe(e.resource_name || e.resource, 120), { view: "resource", id: e.resource, q: "" }), e.outcome !== "success" ? [" ", h("span", { class: `outcome ${e.outcome}` }, e.outcome)] : null, e.reason ? h("span.dim", " ", safe(e.reason, 160)) : null),
             full && e.changes?.length ? changes(e.changes.slice(0, 5)) : null)));
       }
       if (cursor) {
-        const more = button("Older", { data: { testid: "older" }, on: async () => {
+        const more = button("Older", { testid: "older", on: async () => {
           more.disabled = true;
           try {
             const next = await get("/v1/events", { q, order: "newest", limit: 50, cursor }, { signal });

@@ -53,16 +53,13 @@ async function paths(root, signal) {
 export class QueryBox {
   constructor({ submit }) {
     this.submit = submit;
-    this.overlay = h("pre", { class: "overlay", "aria-hidden": "true" });
-    this.input = h("textarea", { id: "query", rows: 1, spellcheck: "false", autocapitalize: "off", autocomplete: "off", autocorrect: "off", maxlength: 16384, enterkeyhint: "search",
-      placeholder: "Filter: user_id:alice action:document.* -outcome:success", role: "combobox", "aria-label": "Filter", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": "suggestions",
-      "aria-describedby": "query-error", data: { testid: "query" },
-      on: { input: () => this.typed(), keydown: (e) => this.key(e), blur: () => setTimeout(() => this.hide(), 120), focus: () => this.input.value === "" && this.suggest(), click: () => this.suggest(), scroll: () => { this.overlay.scrollTop = this.input.scrollTop; } } });
-    this.list = h("ul", { id: "suggestions", role: "listbox", "aria-label": "Suggestions", hidden: true, data: { testid: "suggestions" } });
-    this.fault = h("div", { class: "query-error", id: "query-error", role: "alert", hidden: true, data: { testid: "query-error" } });
+    this.overlay = h("pre.overlay", { "aria-hidden": "true" });
+    this.input = h("textarea", { id: "query", rows: 1, spellcheck: "false", autocapitalize: "off", autocomplete: "off", autocorrect: "off", maxlength: 16384, enterkeyhint: "search", placeholder: "Filter: user_id:alice action:document.* -outcome:success", role: "combobox", "aria-label": "Filter", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": "suggestions", "aria-describedby": "query-error", testid: "query", input: () => this.typed(), keydown: (e) => this.key(e), blur: () => setTimeout(() => this.hide(), 120), focus: () => this.input.value === "" && this.suggest(), click: () => this.suggest(), scroll: () => { this.overlay.scrollTop = this.input.scrollTop; } });
+    this.list = h("ul", { id: "suggestions", role: "listbox", "aria-label": "Suggestions", hidden: true, testid: "suggestions" });
+    this.fault = h("div.query-error", { id: "query-error", role: "alert", hidden: true, testid: "query-error" });
     this.clearButton = button("Clear filter", { icon: "close", iconOnly: true, class: "quiet", hidden: true, on: () => { this.value = ""; this.go(); this.input.focus(); } });
-    this.el = h("form", { class: "query", role: "search", on: { submit: (e) => { e.preventDefault(); this.go(); } } },
-      h("div", { class: "query-box" }, icon("search"), h("div", { class: "stack" }, this.overlay, this.input), this.clearButton, h("kbd", { class: "hint", text: "/" })), this.fault, this.list);
+    this.el = h("form.query", { role: "search", submit: (e) => { e.preventDefault(); this.go(); } },
+      h("div.query-box", icon("search"), h("div.stack", this.overlay, this.input), this.clearButton, h("kbd.hint", "/")), this.fault, this.list);
     this.suggestLater = debounce(() => this.suggest(), 90);
     this.checkLater = debounce(() => this.check(), 450);
     this.items = [];
@@ -97,7 +94,7 @@ export class QueryBox {
     for (const t of filter.tokens(q)) {
       out.push(q.slice(end, t.start));
       const wrong = bad && t.start < bad.end && t.end > bad.start;
-      out.push(h("span", { class: `t-${t.kind}${wrong ? " t-bad" : ""}`, text: t.text }));
+      out.push(h("span", { class: `t-${t.kind}${wrong ? " t-bad" : ""}` }, t.text));
       end = t.end;
     }
     clear(this.overlay, ...out, q.slice(end) + "\n");
@@ -144,7 +141,7 @@ export class QueryBox {
     this.bad = { start, end: start + Math.max(1, (doc.token ?? "").length) };
     this.paint();
     const { x } = this.spot(start);
-    clear(this.fault, h("span", { class: "caret", "aria-hidden": "true" }), h("span", { class: "dim", text: `column ${doc.column ?? 1}` }), " ", safe(fault.reason ?? doc.detail ?? "", 400));
+    clear(this.fault, h("span.caret", { "aria-hidden": "true" }), h("span.dim", `column ${doc.column ?? 1}`), " ", safe(fault.reason ?? doc.detail ?? "", 400));
     this.fault.firstChild.style.left = x + "px";
     const room = this.el.clientWidth;
     this.fault.style.paddingLeft = Math.max(0, Math.min(x - 8, room - Math.min(room, 380))) + "px";
@@ -161,16 +158,16 @@ export class QueryBox {
       items = this.fields(spot);
       const root = ["labels.", "metadata."].find((r) => spot.text.startsWith(r));
       if (root) {
-        try { items = (await paths(root, signal)).filter((p) => p.startsWith(spot.text) && p !== spot.text).slice(0, 10).map((p) => ({ text: p, insert: p + ":", again: true, ...spot })); } catch { items = []; }
+        try { items = (await paths(root, signal)).filter((p) => p.startsWith(spot.text) && p !== spot.text).slice(0, 10).map((p) => ({ ...spot, text: p, insert: p + ":", again: true })); } catch { items = []; }
       }
       if (!q) items = [...history().slice(0, 5).map((past) => ({ text: past, insert: past, whole: true, note: "asked before" })), ...items];
     } else if (filter.TIMES.has(spot.field)) {
-      items = [">=-15m", ">=-1h", ">=-24h", ">=-7d"].filter((v) => v.startsWith(spot.text)).map((v) => ({ text: v, insert: v + " ", ...spot }));
+      items = [">=-15m", ">=-1h", ">=-24h", ">=-7d"].filter((v) => v.startsWith(spot.text)).map((v) => ({ ...spot, text: v, insert: v + " " }));
     } else if (filter.countable(spot.field)) {
       try {
         const prefix = spot.text.replace(/^"|"$/g, "").replace(/\*$/, "").replace(/\\(.)/g, "$1");
         const found = await values(spot.field, prefix, { signal });
-        items = found.map((g) => ({ text: g.value, insert: filter.quote(g.value) + " ", note: g.count === undefined ? "" : short(g.count), ...spot, kind: "value" }));
+        items = found.map((g) => ({ ...spot, text: g.value, insert: filter.quote(g.value) + " ", note: g.count === undefined ? "" : short(g.count) }));
       } catch { items = []; }
     }
     if (signal.aborted || this.value !== q) return;
@@ -181,7 +178,7 @@ export class QueryBox {
     const text = spot.text.toLowerCase();
     const hits = filter.FIELDS.filter(([name]) => name.startsWith(text) && name !== spot.text);
     const near = text.length > 1 ? filter.FIELDS.filter(([name, what]) => !name.startsWith(text) && (name.includes(text) || what.includes(text))) : [];
-    const items = [...hits, ...near].slice(0, text ? 8 : 12).map(([name, what]) => ({ text: name, insert: name.endsWith(".") ? name : name + ":", again: true, note: what, ...spot }));
+    const items = [...hits, ...near].slice(0, text ? 8 : 12).map(([name, what]) => ({ ...spot, text: name, insert: name.endsWith(".") ? name : name + ":", again: true, note: what }));
     return items;
   }
 
@@ -189,8 +186,8 @@ export class QueryBox {
     this.items = items;
     this.chosen = -1;
     if (!items.length) { this.hide(); return; }
-    clear(this.list, items.map((it, i) => h("li", { id: "suggestion-" + i, role: "option", "aria-selected": "false", on: { pointerdown: (e) => { e.preventDefault(); this.take(i); } } },
-      h("span", { class: it.kind === "value" ? "t-value" : it.whole ? "" : "t-field" }, safe(it.text, 90)), it.note ? h("span", { class: "note", text: it.note }) : null)));
+    clear(this.list, items.map((it, i) => h("li", { id: "suggestion-" + i, role: "option", "aria-selected": "false", pointerdown: (e) => { e.preventDefault(); this.take(i); } },
+      h("span", { class: it.kind === "value" ? "t-value" : it.whole ? "" : "t-field" }, safe(it.text, 90)), it.note ? h("span.note", it.note) : null)));
     this.list.hidden = false;
     this.list.scrollTop = 0;
     this.input.setAttribute("aria-expanded", "true");
@@ -264,25 +261,24 @@ export const remember = (q) => store.set("history", [q, ...history().filter((x) 
 
 // chips shows the parts of the filter, each to be taken out or turned around.
 export function chips(apply) {
-  const el = h("div", { class: "chips", role: "group", "aria-label": "Filter, part by part", data: { testid: "chips" } });
-  const adder = button("Filter", { icon: "plus", class: "chip-add", "aria-haspopup": "dialog", "aria-expanded": "false", data: { testid: "add-filter" }, on: () => builder(adder, apply) });
+  const el = h("div.chips", { role: "group", "aria-label": "Filter, part by part", testid: "chips" });
+  const adder = button("Filter", { icon: "plus", class: "chip-add", "aria-haspopup": "dialog", "aria-expanded": "false", testid: "add-filter", on: () => builder(adder, apply) });
   return { el, show(q) {
     const all = filter.terms(q) ?? [{ text: q, start: 0, end: q.length, whole: true }];
-    clear(el, adder, all.map((t) => h("span", { class: `chip${t.negated ? " negated" : ""}`, data: { testid: "chip" } },
-      h("button", { type: "button", class: "chip-text", title: t.whole ? "" : t.negated ? "Excluded; click to include" : "Included; click to exclude", disabled: t.whole,
-        on: { click: () => apply(filter.swap(q, t, t.text.match(/^not\s/i) ? t.text.replace(/^not\s+/i, "") : filter.not(t.text))) } },
-      t.field ? [h("span", { class: "dim" }, t.negated ? "not " : "", safe(t.field, 40)), " ", safe(t.value, 40)] : safe(t.text, 60)),
-      h("button", { type: "button", class: "chip-x", "aria-label": `Remove ${t.text.slice(0, 80)}`, on: { click: () => apply(filter.drop(q, t)) } }, icon("close")))));
+    clear(el, adder, all.map((t) => h("span", { class: `chip${t.negated ? " negated" : ""}`, testid: "chip" },
+      h("button.chip-text", { type: "button", title: t.whole ? "" : t.negated ? "Excluded; click to include" : "Included; click to exclude", disabled: t.whole, click: () => apply(filter.swap(q, t, t.text.match(/^not\s/i) ? t.text.replace(/^not\s+/i, "") : filter.not(t.text))) },
+      t.field ? [h("span.dim", t.negated ? "not " : "", safe(t.field, 40)), " ", safe(t.value, 40)] : safe(t.text, 60)),
+      h("button.chip-x", { type: "button", "aria-label": `Remove ${t.text.slice(0, 80)}`, click: () => apply(filter.drop(q, t)) }, icon("close")))));
   } };
 }
 
 // builder asks for field, operator and value of one more term.
 function builder(anchor, apply) {
   const options = h("datalist", { id: "builder-values" });
-  const field = h("select", { "aria-label": "Field", data: { testid: "builder-field" } }, filter.FIELDS.filter(([n]) => !filter.TIMES.has(n)).map(([name, what]) => h("option", { value: name, text: name.endsWith(".") ? `${name}…` : name, title: what })));
-  const path = h("input", { "aria-label": "Key or path", placeholder: "key or path", hidden: true, data: { testid: "builder-path" } });
-  const op = h("select", { "aria-label": "Operator", data: { testid: "builder-operator" } }, filter.OPERATORS.map(([name]) => h("option", { text: name })));
-  const value = h("input", { "aria-label": "Value", placeholder: "value", list: "builder-values", autocomplete: "off", data: { testid: "builder-value" } });
+  const field = h("select", { "aria-label": "Field", testid: "builder-field" }, filter.FIELDS.filter(([n]) => !filter.TIMES.has(n)).map(([name, what]) => h("option", { value: name, title: what }, name.endsWith(".") ? `${name}…` : name)));
+  const path = h("input", { "aria-label": "Key or path", placeholder: "key or path", hidden: true, testid: "builder-path" });
+  const op = h("select", { "aria-label": "Operator", testid: "builder-operator" }, filter.OPERATORS.map(([name]) => h("option", name)));
+  const value = h("input", { "aria-label": "Value", placeholder: "value", list: "builder-values", autocomplete: "off", testid: "builder-value" });
   const name = () => (field.value.endsWith(".") ? (field.value === "labels." ? (path.value.includes('"') ? "labels." + path.value : filter.labelKey(path.value)) : field.value + path.value) : field.value);
   const offer = debounce(async () => {
     if (!filter.countable(name()) || (field.value.endsWith(".") && !path.value)) { clear(options); return; }
@@ -295,13 +291,13 @@ function builder(anchor, apply) {
   };
   for (const el of [field, op]) el.addEventListener("change", changed);
   for (const el of [path, value]) el.addEventListener("input", offer);
-  const panel = h("form", { class: "builder", role: "dialog", "aria-label": "Add to the filter", data: { testid: "builder" }, on: { submit: (e) => {
+  const panel = h("form.builder", { role: "dialog", "aria-label": "Add to the filter", testid: "builder", submit: (e) => {
     e.preventDefault();
     const [, needs, make] = filter.OPERATORS[op.selectedIndex];
     if ((needs && !value.value) || (!path.hidden && !path.value)) { (needs && !value.value ? value : path).focus(); return; }
     pop.close();
     apply(filter.add(state.q, make(name(), value.value)));
-  } } }, field, path, op, value, options, h("button", { class: "btn primary", text: "Add" }));
+  } }, field, path, op, value, options, h("button.btn.primary", "Add"));
   const pop = popup(anchor, panel);
   changed();
 }

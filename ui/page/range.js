@@ -32,8 +32,8 @@ export function rangeLabel({ from, to }) {
 
 // rangeButton shows the range and opens the panel that changes it.
 export function rangeButton() {
-  const label = h("span", { class: "range-label" });
-  const el = button("", { icon: "clock", class: "range", "aria-haspopup": "dialog", "aria-expanded": "false", data: { testid: "range" }, on: () => open(el) });
+  const label = h("span.range-label");
+  const el = button("", { icon: "clock", class: "range", "aria-haspopup": "dialog", "aria-expanded": "false", testid: "range", on: () => open(el) });
   el.querySelector("span").replaceWith(label);
   el.show = () => {
     label.textContent = rangeLabel(state);
@@ -45,22 +45,22 @@ export function rangeButton() {
 function open(anchor) {
   const go = (from, to) => { pop.close(); set({ from, to, event: "", live: to ? "" : state.live }); };
   const now = Date.now(), span = [moment(state.from, now), moment(state.to, now)];
-  const input = (label, t, testid) => h("label", { class: "field" }, h("span", { text: label }), h("input", { type: "datetime-local", step: 1, value: t === null ? "" : toInput(t), data: { testid } }));
+  const input = (label, t, testid) => h("label.field", h("span", label), h("input", { type: "datetime-local", step: 1, value: t === null ? "" : toInput(t), testid }));
   const from = input("From", span[0] ?? now - 864e5, "range-from"), to = input("To (before)", span[1], "range-to");
   const value = (f) => { const v = f.querySelector("input").value; return v ? fromInput(v) : ""; };
-  const fault = h("p", { class: "bad-text", role: "alert", hidden: true });
-  const panel = h("form", { class: "range-panel", role: "dialog", "aria-label": "Time range", data: { testid: "range-panel" }, on: { submit: (e) => {
+  const fault = h("p.bad-text", { role: "alert", hidden: true });
+  const panel = h("form.range-panel", { role: "dialog", "aria-label": "Time range", testid: "range-panel", submit: (e) => {
     e.preventDefault();
     const [a, b] = [value(from), value(to)];
     fault.hidden = !(a && b && a >= b);
     fault.textContent = "From must lie before To.";
     if (fault.hidden) go(a, b);
-  } } },
-  h("div", { class: "presets", role: "group", "aria-label": "Presets" }, PRESETS.map(([f, name]) => h("button", { type: "button", class: "preset", "aria-pressed": String(!state.to && state.from === f), data: { testid: "preset", from: f || "all" }, on: { click: () => go(f, "") } }, name))),
-  h("div", { class: "custom" }, from, to, fault,
-    h("button", { class: "btn primary", text: "Apply", data: { testid: "range-apply" } }),
-    h("fieldset", { class: "zones" }, h("legend", { text: "Times are shown in" }),
-      [["utc", "UTC"], ["local", `${localZone} (${offsetOf()})`]].map(([v, name]) => h("label", null, h("input", { type: "radio", name: "tz", value: v, checked: state.tz === v, on: { change: () => { pop.close(); set({ tz: v }, { replace: true }); } } }), " ", name)))));
+  } },
+  h("div.presets", { role: "group", "aria-label": "Presets" }, PRESETS.map(([f, name]) => h("button.preset", { type: "button", "aria-pressed": String(!state.to && state.from === f), testid: "preset", data: { from: f || "all" }, click: () => go(f, "") }, name))),
+  h("div.custom", from, to, fault,
+    h("button.btn.primary", { testid: "range-apply" }, "Apply"),
+    h("fieldset.zones", h("legend", "Times are shown in"),
+      [["utc", "UTC"], ["local", `${localZone} (${offsetOf()})`]].map(([v, name]) => h("label", h("input", { type: "radio", name: "tz", value: v, checked: state.tz === v, change: () => { pop.close(); set({ tz: v }, { replace: true }); } }), " ", name)))));
   const pop = popup(anchor, panel, { align: innerWidth > 700 ? "end" : "start", focus: false });
   panel.querySelector("[aria-pressed=true]")?.focus();
 }

@@ -21,11 +21,10 @@ export class Rows {
     this.cursorID = "";
     this.shift = 0; // px between a row's true place and its place in the element
     this.drawn = new Map(); // event_id → element
-    this.body = h("div", { class: "grid-body", role: "rowgroup" });
-    this.header = h("div", { class: "grid-row grid-head", role: "row", "aria-rowindex": 1 }, COLUMNS.map((c) => h("div", { role: "columnheader", class: "c-" + c.toLowerCase(), text: c })));
-    this.el = h("div", { class: "grid", role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": COLUMNS.length, "aria-readonly": "true", data: { testid: "rows" },
-      on: { scroll: () => this.onScroll(), keydown: (e) => this.onKey(e), click: (e) => this.onClick(e) } },
-      h("div", { role: "rowgroup", class: "grid-top" }, this.header), this.body);
+    this.body = h("div.grid-body", { role: "rowgroup" });
+    this.header = h("div.grid-row.grid-head", { role: "row", "aria-rowindex": 1 }, COLUMNS.map((c) => h("div", { role: "columnheader", class: "c-" + c.toLowerCase() }, c)));
+    this.el = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": COLUMNS.length, "aria-readonly": "true", testid: "rows", scroll: () => this.onScroll(), keydown: (e) => this.onKey(e), click: (e) => this.onClick(e) },
+      h("div.grid-top", { role: "rowgroup" }, this.header), this.body);
     this.sizes = new ResizeObserver(() => { this.measure(); this.draw(); });
     this.sizes.observe(this.el);
     this.ages = setInterval(() => this.tick(), 10000);
@@ -122,7 +121,7 @@ export class Rows {
       let el = this.drawn.get(key);
       if (el) gone.delete(key);
       else {
-        el = row ? this.row(row) : h("div", { class: "grid-row loading", role: "row" }, h("div", { role: "gridcell", class: "c-skeleton", "aria-label": "loading" }));
+        el = row ? this.row(row) : h("div.grid-row.loading", { role: "row" }, h("div.c-skeleton", { role: "gridcell", "aria-label": "loading" }));
         this.drawn.set(key, el);
         this.body.append(el);
       }
@@ -154,12 +153,12 @@ export class Rows {
   row(r) {
     const cell = (name, ...content) => h("div", { role: "gridcell", class: "c-" + name }, content);
     const outcome = r.outcome ?? "unknown";
-    return h("div", { class: `grid-row o-${outcome}`, role: "row", id: "row-" + r.event_id, data: { testid: "row", id: r.event_id } },
+    return h("div", { class: `grid-row o-${outcome}`, role: "row", id: "row-" + r.event_id, testid: "row", data: { id: r.event_id } },
       cell("time", time(r.timestamp)),
-      cell("age", h("span", { text: ago(r.timestamp), data: { t: r.timestamp } })),
+      cell("age", h("span", { data: { t: r.timestamp } }, ago(r.timestamp))),
       cell("user", who(r)), cell("action", safe(r.action, 120)), cell("resource", what(r)),
-      cell("outcome", h("span", { class: `outcome ${outcome}`, text: outcome }), r.error_code && outcome !== "success" ? h("span", { class: "dim code" }, safe(r.error_code, 40)) : null),
-      cell("from", r.source_ip ? safe(r.source_ip, 64) : r.source ? h("span", { class: "dim" }, safe(r.source, 60)) : null));
+      cell("outcome", h("span", { class: `outcome ${outcome}` }, outcome), r.error_code && outcome !== "success" ? h("span.dim.code", safe(r.error_code, 40)) : null),
+      cell("from", r.source_ip ? safe(r.source_ip, 64) : r.source ? h("span.dim", safe(r.source, 60)) : null));
   }
 
   tick() {
@@ -210,19 +209,19 @@ export class Rows {
 
 export function time(t) {
   const d = day(t), now = day(Date.now());
-  return h("time", { datetime: t, title: exact(t) }, h("span", { class: "dim", text: (d.slice(0, 4) === now.slice(0, 4) ? d.slice(5) : d) + " " }), clock(t, 3));
+  return h("time", { datetime: t, title: exact(t) }, h("span.dim", (d.slice(0, 4) === now.slice(0, 4) ? d.slice(5) : d) + " "), clock(t, 3));
 }
 
 function who(r) {
-  const kind = r.user_type && r.user_type !== "user" ? h("span", { class: "dim kind", text: r.user_type.replace("_", " ") }) : null;
-  return [r.user_name ? [safe(r.user_name, 80), h("span", { class: "dim" }, safe(r.user_id, 80))] : safe(r.user_id, 120), kind,
-    r.on_behalf_of ? h("span", { class: "dim" }, "for ", safe(r.on_behalf_of, 60)) : null];
+  const kind = r.user_type && r.user_type !== "user" ? h("span.dim.kind", r.user_type.replace("_", " ")) : null;
+  return [r.user_name ? [safe(r.user_name, 80), h("span.dim", safe(r.user_id, 80))] : safe(r.user_id, 120), kind,
+    r.on_behalf_of ? h("span.dim", "for ", safe(r.on_behalf_of, 60)) : null];
 }
 
-const what = (r) => (r.resource_name ? [safe(r.resource_name, 100), h("span", { class: "dim" }, safe(r.resource, 120))] : safe(r.resource, 160));
+const what = (r) => (r.resource_name ? [safe(r.resource_name, 100), h("span.dim", safe(r.resource, 120))] : safe(r.resource, 160));
 
 // message fills the place of the list where there are no rows.
-export const message = (el, title, text, ...actions) => clear(el, h("div", { class: "message" }, h("h2", { text: title }), text && h("p", null, text), actions.length ? h("div", { class: "actions" }, actions) : null));
+export const message = (el, title, text, ...actions) => clear(el, h("div.message", h("h2", title), text && h("p", text), actions.length ? h("div.actions", actions) : null));
 
 export const describe = (r) => `${r.user_name || r.user_id}, ${r.action}, ${r.resource}, ${r.outcome}, ${exact(r.timestamp)}`;
 

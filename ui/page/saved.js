@@ -9,14 +9,14 @@ import { DEFAULTS, href, read, set, state, write } from "./state.js";
 const kept = () => write({ ...state, event: "", tz: DEFAULTS.tz });
 
 export function savedButton() {
-  const el = button("Saved", { icon: "star", "aria-haspopup": "dialog", "aria-expanded": "false", data: { testid: "saved" }, on: () => open(el) });
+  const el = button("Saved", { icon: "star", "aria-haspopup": "dialog", "aria-expanded": "false", testid: "saved", on: () => open(el) });
   return el;
 }
 
 function open(anchor) {
-  const list = h("ul", { class: "saved-list" }, h("li", { class: "dim", text: "Loading…" }));
-  const name = h("input", { placeholder: "Name for this search", "aria-label": "Name for this search", required: true, maxlength: 200, data: { testid: "saved-name" } });
-  const form = h("form", { class: "saved-form", on: { submit: async (e) => {
+  const list = h("ul.saved-list", h("li.dim", "Loading…"));
+  const name = h("input", { placeholder: "Name for this search", "aria-label": "Name for this search", required: true, maxlength: 200, testid: "saved-name" });
+  const form = h("form.saved-form", { submit: async (e) => {
     e.preventDefault();
     try {
       await post("/v1/saved-searches", { name: name.value.trim(), state: kept() });
@@ -24,22 +24,22 @@ function open(anchor) {
       toast("Search saved");
       await load();
     } catch (err) { say(err); }
-  } } }, name, h("button", { class: "btn primary", text: "Save", data: { testid: "saved-save" } }));
-  const panel = h("div", { class: "saved-panel", role: "dialog", "aria-label": "Saved searches", data: { testid: "saved-panel" } }, h("h2", { text: "Saved searches" }), list, form);
+  } }, name, h("button.btn.primary", { testid: "saved-save" }, "Save"));
+  const panel = h("div.saved-panel", { role: "dialog", "aria-label": "Saved searches", testid: "saved-panel" }, h("h2", "Saved searches"), list, form);
   const pop = popup(anchor, panel, { align: "end" });
-  const say = (err) => { clear(list, h("li", { class: "dim", text: err.status === 404 ? "This server keeps no saved searches. The address of the page holds the whole search: keep that." : err.message })); form.hidden = err.status === 404; pop.place(); };
+  const say = (err) => { clear(list, h("li.dim", err.status === 404 ? "This server keeps no saved searches. The address of the page holds the whole search: keep that." : err.message)); form.hidden = err.status === 404; pop.place(); };
   async function load() {
     try {
       const { saved_searches: all } = await get("/v1/saved-searches");
-      clear(list, all.length ? all.map((s) => h("li", { data: { testid: "saved-item" } },
-        h("a", { href: href({ ...read(s.state), tz: state.tz }), on: { click: (e) => { if (e.metaKey || e.ctrlKey) return; e.preventDefault(); pop.close(); set({ ...read(s.state), tz: state.tz }); } } }, safe(s.name, 120),
-          h("span", { class: "dim" }, safe(read(s.state).q || "everything", 80))),
-        h("span", { class: "dim by", title: s.created_by ? `by ${s.created_by}` : "", text: s.created_at ? agoLong(s.created_at) : "" }),
-        h("button", { type: "button", class: "act", "aria-label": `Delete ${s.name}`, title: "Delete", on: { click: async () => {
+      clear(list, all.length ? all.map((s) => h("li", { testid: "saved-item" },
+        h("a", { href: href({ ...read(s.state), tz: state.tz }), click: (e) => { if (e.metaKey || e.ctrlKey) return; e.preventDefault(); pop.close(); set({ ...read(s.state), tz: state.tz }); } }, safe(s.name, 120),
+          h("span.dim", safe(read(s.state).q || "everything", 80))),
+        h("span.dim.by", { title: s.created_by ? `by ${s.created_by}` : "" }, s.created_at ? agoLong(s.created_at) : ""),
+        h("button.act", { type: "button", "aria-label": `Delete ${s.name}`, title: "Delete", click: async () => {
           pop.close();
           if (!(await confirm("Delete this saved search?", ["“", safe(s.name, 120), "” is deleted for everyone who shares it."], "Delete"))) return;
           try { await remove(`/v1/saved-searches/${encodeURIComponent(s.id)}`); toast("Saved search deleted"); } catch (err) { toast(err.message, "bad"); }
-        } } }, icon("close")))) : h("li", { class: "dim", text: "None yet. Save the search that is open now:" }));
+        } }, icon("close")))) : h("li.dim", "None yet. Save the search that is open now:"));
     } catch (err) { say(err); }
     pop.place();
   }

@@ -27,23 +27,23 @@ export class SearchView {
     this.histogram = new Histogram({ zoom: (from, to) => set({ from, to, live: "", event: "" }), height: innerHeight < 700 ? 56 : 76 });
     this.rows = new Rows({ open: (row) => this.openEvent(row.event_id), scrolled: () => this.live?.tell() });
     this.rows.moved = (i) => this.moveTo(i);
-    this.total = h("strong", { data: { testid: "total" } });
-    this.legend = h("span", { class: "legend" });
-    this.took = h("span", { class: "dim took", data: { testid: "took" } });
-    this.liveStatus = h("span", { class: "live-status", data: { testid: "live-status" } });
-    this.liveSwitch = h("button", { type: "button", class: "btn switch", role: "switch", "aria-checked": "false", data: { testid: "live" }, on: { click: () => this.toggleLive() } }, h("i", { class: "dot" }), h("span", { text: "Live" }));
-    this.pauseButton = button("Pause", { icon: "pause", iconOnly: true, hidden: true, data: { testid: "pause" }, on: () => this.togglePause() });
-    this.pill = h("button", { type: "button", class: "pill", hidden: true, data: { testid: "new-pill" }, on: { click: () => this.live?.toTop() } });
-    this.message = h("div", { class: "list-message", hidden: true, data: { testid: "message" } });
-    this.note = h("div", { class: "list-note", hidden: true, data: { testid: "note" } });
-    this.side = h("div", { class: "side", hidden: true });
+    this.total = h("strong", { testid: "total" });
+    this.legend = h("span.legend");
+    this.took = h("span.dim.took", { testid: "took" });
+    this.liveStatus = h("span.live-status", { testid: "live-status" });
+    this.liveSwitch = h("button.btn.switch", { type: "button", role: "switch", "aria-checked": "false", testid: "live", click: () => this.toggleLive() }, h("i.dot"), h("span", "Live"));
+    this.pauseButton = button("Pause", { icon: "pause", iconOnly: true, hidden: true, testid: "pause", on: () => this.togglePause() });
+    this.pill = h("button.pill", { type: "button", hidden: true, testid: "new-pill", click: () => this.live?.toTop() });
+    this.message = h("div.list-message", { hidden: true, testid: "message" });
+    this.note = h("div.list-note", { hidden: true, testid: "note" });
+    this.side = h("div.side", { hidden: true });
     this.facetToggle = button("Facets", { icon: "filter", class: "facet-toggle", "aria-expanded": "false", on: () => this.toggleFacets() });
-    this.zoomOut = button("Zoom out", { icon: "minus", class: "quiet small", data: { testid: "zoom-out" }, on: () => this.widen() });
-    this.el = h("div", { class: "search-view" },
-      h("div", { class: "bar" }, this.query.el, this.range),
-      h("div", { class: "subbar" }, this.facetToggle, this.chips.el, h("div", { class: "tools" }, this.liveSwitch, this.pauseButton, savedButton(), button("Export", { icon: "download", data: { testid: "export" }, on: () => exportDialog(this.source?.total ?? null) }))),
-      h("section", { class: "over-time", "aria-label": "Over time" }, h("div", { class: "summary" }, this.total, this.legend, this.liveStatus, this.took, this.zoomOut), this.histogram.el),
-      h("div", { class: "split" }, this.facets.el, h("section", { class: "list", "aria-label": "Result" }, this.note, this.pill, this.rows.el, this.message), this.side));
+    this.zoomOut = button("Zoom out", { icon: "minus", class: "quiet small", testid: "zoom-out", on: () => this.widen() });
+    this.el = h("div.search-view",
+      h("div.bar", this.query.el, this.range),
+      h("div.subbar", this.facetToggle, this.chips.el, h("div.tools", this.liveSwitch, this.pauseButton, savedButton(), button("Export", { icon: "download", testid: "export", on: () => exportDialog(this.source?.total ?? null) }))),
+      h("section.over-time", { "aria-label": "Over time" }, h("div.summary", this.total, this.legend, this.liveStatus, this.took, this.zoomOut), this.histogram.el),
+      h("div.split", this.facets.el, h("section.list", { "aria-label": "Result" }, this.note, this.pill, this.rows.el, this.message), this.side));
     this.update(state, {});
   }
 
@@ -122,7 +122,7 @@ export class SearchView {
   showTotal(counts) {
     this.total.textContent = plural(counts.total, "event");
     const by = Object.fromEntries((counts.groups ?? []).map((g) => [g.value, g.count]));
-    clear(this.legend, [...OUTCOMES].reverse().filter((o) => by[o]).map((o) => h("span", { class: "key" }, h("i", { class: "swatch " + o }), `${o} `, h("b", { text: num(by[o]) }))));
+    clear(this.legend, [...OUTCOMES].reverse().filter((o) => by[o]).map((o) => h("span.key", h("i", { class: "swatch " + o }), `${o} `, h("b", num(by[o])))));
     announce(`${plural(counts.total, "event")}, ${rangeLabel(state)}`);
   }
 
@@ -135,7 +135,7 @@ export class SearchView {
   noteSay(kind, text, ...more) {
     this.note.className = "list-note " + kind;
     this.note.hidden = false;
-    clear(this.note, icon(kind === "bad" ? "warn" : "help"), h("span", null, safe(text, 500)), more);
+    clear(this.note, icon(kind === "bad" ? "warn" : "help"), h("span", safe(text, 500)), more);
   }
 
   showMissing(source) {
@@ -157,11 +157,11 @@ export class SearchView {
   // empty says that nothing matched, and offers what would.
   async empty() {
     const { signal } = this.abort, q = state.q, ranged = state.from || state.to;
-    const actions = [ranged && button("Search all time", { class: "primary", data: { testid: "all-time" }, on: () => set({ from: "", to: "" }) }), q && button("Clear the filter", { on: () => set({ q: "" }) })].filter(Boolean);
+    const actions = [ranged && button("Search all time", { class: "primary", testid: "all-time", on: () => set({ from: "", to: "" }) }), q && button("Clear the filter", { on: () => set({ q: "" }) })].filter(Boolean);
     this.say(q ? "No events match" : "No events", `${rangeLabel(state)}${q ? ", with this filter" : ""}.`, ...actions);
     this.histogram.clear();
     if (!ranged && !q) {
-      this.say("The log is empty", "Publish an event, and it appears here at once:", h("pre", { class: "code-block", text: `curl -sS ${location.origin}/v1/events -H 'Content-Type: application/json' \\\n  -d '{"user_id":"alice","action":"document.delete","resource":"document/42","outcome":"success"}'` }));
+      this.say("The log is empty", "Publish an event, and it appears here at once:", h("pre.code-block", `curl -sS ${location.origin}/v1/events -H 'Content-Type: application/json' \\\n  -d '{"user_id":"alice","action":"document.delete","resource":"document/42","outcome":"success"}'`));
       return;
     }
     try {
@@ -174,7 +174,8 @@ export class SearchView {
     this.took.textContent = "";
     if (e.kind === "invalid-filter") {
       this.query.error(e.doc);
-      this.say("The filter cannot be read", e.message);
+      this.say("The filter cannot be read", e.doc.errors?.[0]?.reason ?? e.message);
+      this.histogram.clear();
     } else if (e.kind === "offline") {
       if (!this.source) this.say("The server does not answer", "The page asks again until it does.");
       else this.el.classList.add("stale");

@@ -28,11 +28,11 @@ export async function signOut() {
 
 // signIn shows the ways in; done is called when one worked.
 export function signIn(el, done) {
-  const key = h("input", { id: "key", type: "password", autocomplete: "current-password", placeholder: "dbk_…", required: true, spellcheck: "false", data: { testid: "key" } });
-  const fault = h("p", { class: "bad-text", role: "alert", hidden: true, data: { testid: "sign-in-error" } });
-  const others = h("div", { class: "other-ways" });
-  const go = h("button", { class: "btn primary", text: "Sign in", data: { testid: "sign-in" } });
-  const form = h("form", { on: { submit: async (e) => {
+  const key = h("input", { id: "key", type: "password", autocomplete: "current-password", placeholder: "dbk_…", required: true, spellcheck: "false", testid: "key" });
+  const fault = h("p.bad-text", { role: "alert", hidden: true, testid: "sign-in-error" });
+  const others = h("div.other-ways");
+  const go = h("button.btn.primary", { testid: "sign-in" }, "Sign in");
+  const form = h("form", { submit: async (e) => {
     e.preventDefault();
     go.disabled = true;
     fault.hidden = true;
@@ -47,28 +47,28 @@ export function signIn(el, done) {
       key.select();
     }
     go.disabled = false;
-  } } }, h("label", { for: "key", text: "Key" }), key, fault, go);
-  clear(el, h("div", { class: "sign-in", data: { testid: "sign-in-view" } }, h("h1", { text: "Sign in to Daybook" }), h("p", { class: "dim", text: "With a key that may read. The browser keeps a session, not the key." }), form, others));
+  } }, h("label", { for: "key" }, "Key"), key, fault, go);
+  clear(el, h("div.sign-in", { testid: "sign-in-view" }, h("h1", "Sign in to Daybook"), h("p.dim", "With a key that may read. The browser keeps a session, not the key."), form, others));
   key.focus();
   get("/v1/sign-in", null, { tries: 1, quiet: true }).then(({ methods = [] }) => {
     form.hidden = methods.length > 0 && !methods.some((m) => m.kind === "key");
     const back = encodeURIComponent(location.pathname + location.search);
     const ways = methods.filter((m) => m.kind === "oidc" && m.start?.startsWith("/") && !m.start.startsWith("//"));
-    if (ways.length) clear(others, form.hidden ? null : h("div", { class: "or", text: "or" }), ways.map((m) => h("a", { class: "btn", href: `${m.start}?return_to=${back}`, data: { testid: "sign-in-oidc" } }, "Sign in with ", safe(m.name ?? "single sign-on", 60))));
+    if (ways.length) clear(others, form.hidden ? null : h("div.or", "or"), ways.map((m) => h("a.btn", { href: `${m.start}?return_to=${back}`, testid: "sign-in-oidc" }, "Sign in with ", safe(m.name ?? "single sign-on", 60))));
   }, () => {});
 }
 
 // account describes the session for the menu.
 export function account() {
-  const line = (k, v) => h("div", { class: "pair" }, h("dt", { text: k }), h("dd", null, v));
+  const line = (k, v) => h("div.pair", h("dt", k), h("dd", v));
   const rights = session.rights?.length ? session.rights.join(", ") : "none";
-  return [h("dl", { class: "fields" },
-    line("Signed in as", session.known && session.kind !== "anonymous" ? [safe(session.name || session.subject, 120), h("span", { class: "dim", text: ` (${session.kind})` })] : "nobody: this server has no keys"),
+  return [h("dl.fields",
+    line("Signed in as", session.known && session.kind !== "anonymous" ? [safe(session.name || session.subject, 120), h("span.dim", ` (${session.kind})`)] : "nobody: this server has no keys"),
     session.known && line("Tenant", session.tenant ? safe(session.tenant, 128) : "all"), line("Rights", rights),
-    session.filter ? line("Sees only", h("code", null, safe(session.filter, 300))) : null,
+    session.filter ? line("Sees only", h("code", safe(session.filter, 300))) : null,
     session.hidden?.length ? line("Hidden fields", session.hidden.join(", ")) : null,
     session.expires_at ? line("Until", `${dateTime(session.expires_at)} ${zoneName()}`) : null),
-  session.known && session.kind !== "anonymous" ? button("Sign out", { icon: "out", on: signOut, data: { testid: "sign-out" } }) : null];
+  session.known && session.kind !== "anonymous" ? button("Sign out", { icon: "out", on: signOut, testid: "sign-out" }) : null];
 }
 
 export const accountIcon = () => icon("user");

@@ -1,7 +1,7 @@
 // How the server is: rates, lag, store, stream, health; dead letters and keys.
 
 import { get } from "./api.js";
-import { button, clear, h, icon, safe, svg } from "./dom.js";
+import { clear, h, icon, safe, svg } from "./dom.js";
 import { agoLong, bytes, dateTime, duration, num, plural } from "./format.js";
 import { keys } from "./keys.js";
 import { letters } from "./letters.js";
@@ -14,9 +14,9 @@ const TABS = [["", "Overview"], ["letters", "Dead letters"], ["keys", "Keys"]];
 
 export class SystemView {
   constructor() {
-    this.content = h("div", { class: "tab-content", id: "system-tab", role: "tabpanel", tabindex: 0, "aria-label": "System" });
-    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "System", on: { keydown: (e) => this.key(e) } });
-    this.el = h("div", { class: "page system", data: { testid: "system" } }, h("header", { class: "page-head" }, icon("server"), h("div", null, h("h1", { text: "System" })), this.health = h("span", { class: "health", role: "status" })), this.tabs, this.content);
+    this.content = h("div.tab-content", { id: "system-tab", role: "tabpanel", tabindex: 0, "aria-label": "System" });
+    this.tabs = h("div.tabs", { role: "tablist", "aria-label": "System", keydown: (e) => this.key(e) });
+    this.el = h("div.page.system", { testid: "system" }, h("header.page-head", icon("server"), h("div", h("h1", "System")), this.health = h("span.health", { role: "status" })), this.tabs, this.content);
     this.past = [];
     this.update();
   }
@@ -36,7 +36,7 @@ export class SystemView {
 
   update(s = state, before = {}) {
     if (s.tab === before.tab && s.tz === before.tz && before.view === s.view) return;
-    clear(this.tabs, TABS.map(([t, name]) => h("a", { role: "tab", href: href({ tab: t }), "aria-selected": String(s.tab === t), "aria-controls": "system-tab", tabindex: s.tab === t ? 0 : -1, data: { testid: "tab-" + (t || "overview") } }, name, t === "letters" ? (this.open = h("span", { class: "count", hidden: true })) : null)));
+    clear(this.tabs, TABS.map(([t, name]) => h("a", { role: "tab", href: href({ tab: t }), "aria-selected": String(s.tab === t), "aria-controls": "system-tab", tabindex: s.tab === t ? 0 : -1, testid: "tab-" + (t || "overview") }, name, t === "letters" ? (this.open = h("span.count", { hidden: true })) : null)));
     this.destroy();
     this.abort = new AbortController();
     clear(this.content);
@@ -83,27 +83,27 @@ export class SystemView {
     const points = this.past.map((_, i) => this.rate(read, i)).filter((x) => x !== null).slice(-60);
     const most = Math.max(1, ...points), W = 120, H = 24;
     const d = points.map((p, i) => `${i ? "L" : "M"}${(W - (points.length - 1 - i) * (W / 59)).toFixed(1)} ${(H - 1 - (p / most) * (H - 2)).toFixed(1)}`).join("");
-    return svg("svg", { class: "spark", viewBox: `0 0 ${W} ${H}`, "aria-hidden": "true", preserveAspectRatio: "none" }, d ? svg("path", { d }) : null);
+    return svg("svg.spark", { viewBox: `0 0 ${W} ${H}`, "aria-hidden": "true", preserveAspectRatio: "none" }, d ? svg("path", { d }) : null);
   }
 
   overview(s, ready) {
     const per = (read) => { const r = this.rate(read); return r === null ? "…" : `${num(Math.round(r * 10) / 10 >= 10 ? Math.round(r) : Math.round(r * 10) / 10)}/s`; };
     const { ingest, index, store, stream, dead_letters: dead, query, memory } = s;
     const bad = (on) => (on ? "bad-text" : "");
-    const card = (title, big, lines, { spark, cls, testid } = {}) => h("section", { class: "card", data: { testid: testid ?? "card-" + title.toLowerCase().replace(/ /g, "-") } }, h("h2", { text: title }), h("div", { class: `big ${cls ?? ""}` }, big), spark ?? null,
-      h("dl", { class: "fields" }, lines.filter(Boolean).map(([k, v, c]) => h("div", { class: "pair" }, h("dt", { text: k }), h("dd", { class: c ?? "" }, v)))));
+    const card = (title, big, lines, { spark, cls, testid } = {}) => h("section.card", { testid: testid ?? "card-" + title.toLowerCase().replace(/ /g, "-") }, h("h2", title), h("div", { class: `big ${cls ?? ""}` }, big), spark ?? null,
+      h("dl.fields", lines.filter(Boolean).map(([k, v, c]) => h("div.pair", h("dt", k), h("dd", { class: c ?? "" }, v)))));
     if (this.open) { this.open.hidden = !dead?.open; this.open.textContent = num(dead?.open ?? 0); }
     const ends = Object.values(stream.end ?? {}), checks = ready.checks ?? [];
-    clear(this.content, h("div", { class: "cards" },
+    clear(this.content, h("div.cards",
       ingest && card("Ingest", per((x) => x.ingest?.accepted_total), [["accepted", num(ingest.accepted_total)], ["duplicates", num(ingest.duplicates_total)], ["refused", num(ingest.refused_total), bad(this.rate((x) => x.ingest?.refused_total) > 0)], ["failed", num(ingest.failed_total), bad(ingest.failed_total)], ["requests now", num(ingest.requests_in_flight)]], { spark: this.spark((x) => x.ingest?.accepted_total) }),
       index && card("Index lag", index.lag_records < 0 ? "unknown" : plural(index.lag_records, "record"), [["indexed", num(index.indexed_total)], ["copies dropped", num(index.duplicates_total)], index.failing && ["failing", [safe(index.failing.step, 60), " since ", dateTime(index.failing.since), ": ", safe(index.failing.error, 300)], "bad-text"]], { cls: bad(index.failing) }),
       store && card("Store", bytes(store.bytes), [["events", num(store.events)], ["in memory", num(store.head_events)], ["segments", num(store.segments)], ["bytes an event", store.events > store.head_events ? (store.bytes / (store.events - store.head_events)).toFixed(1) : "–"], ["oldest", store.oldest ? dateTime(store.oldest) : "–"], ["newest", store.newest ? dateTime(store.newest) : "–"], ["expired", num(store.expired_total)], store.missing_events ? ["missing", plural(store.missing_events, "event"), "bad-text"] : null, ...(store.damaged ?? []).slice(0, 5).map((d) => ["damaged", [safe(d.file, 80), ": ", safe(d.reason, 200)], "bad-text"])]),
-      card("Stream", stream.bytes ? bytes(stream.bytes) : plural(ends.length, "partition"), [["kind", stream.kind], ["end", ends.length === 1 ? num(ends[0]) : ends.map((e, i) => `${i}: ${num(e)}`).slice(0, 8).join(", ")], ["log", h("span", { class: "mono", text: s.log })], stream.error ? ["failing", safe(stream.error, 300), "bad-text"] : null]),
-      dead && card("Dead letters", h("a", { href: href({ tab: "letters" }), text: plural(dead.open, "open", "open") }), [["total", num(dead.total)]], { cls: bad(dead.open) }),
+      card("Stream", stream.bytes ? bytes(stream.bytes) : plural(ends.length, "partition"), [["kind", stream.kind], ["end", ends.length === 1 ? num(ends[0]) : ends.map((e, i) => `${i}: ${num(e)}`).slice(0, 8).join(", ")], ["log", h("span.mono", s.log)], stream.error ? ["failing", safe(stream.error, 300), "bad-text"] : null]),
+      dead && card("Dead letters", h("a", { href: href({ tab: "letters" }) }, plural(dead.open, "open", "open")), [["total", num(dead.total)]], { cls: bad(dead.open) }),
       query && card("Queries", plural(query.queries, "running", "running"), [["tails", num(query.tails)], ["exports", num(query.exports)]]),
       card("Memory", bytes(memory.bytes), [["limit", memory.limit ? bytes(memory.limit) : "none"], ["store", bytes(memory.store_bytes)]]),
-      card("Server", duration((Date.parse(s.now) - Date.parse(s.started_at)) / 1000), [["version", h("span", { class: "mono" }, safe(s.version, 40))], ["started", `${dateTime(s.started_at)} (${agoLong(s.started_at)})`], ["roles", (s.roles ?? []).join(", ")]]),
-      h("section", { class: "card wide", data: { testid: "checks" } }, h("h2", { text: "Checks" }), h("ul", { class: "checks" }, checks.map((c) => h("li", { class: c.ok ? "good" : "bad" }, icon(c.ok ? "check" : "warn"), h("b", { text: c.name }), h("span", { class: c.ok ? "dim" : "" }, safe(c.detail ?? "", 400))))))));
+      card("Server", duration((Date.parse(s.now) - Date.parse(s.started_at)) / 1000), [["version", h("span.mono", safe(s.version, 40))], ["started", `${dateTime(s.started_at)} (${agoLong(s.started_at)})`], ["roles", (s.roles ?? []).join(", ")]]),
+      h("section.card.wide", { testid: "checks" }, h("h2", "Checks"), h("ul.checks", checks.map((c) => h("li", { class: c.ok ? "good" : "bad" }, icon(c.ok ? "check" : "warn"), h("b", c.name), h("span", { class: c.ok ? "dim" : "" }, safe(c.detail ?? "", 400))))))));
   }
 
   shortcut() { return false; }
