@@ -30,6 +30,7 @@ import (
 	"maps"
 	"net/http"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,7 +91,7 @@ func New() (*Handler, error) {
 		address, body := "/ui/"+h.version+"/"+name, contents[name]
 		if document, ok := strings.CutSuffix(name, ".html"); ok {
 			address = "/" + strings.TrimSuffix(document, "index")
-			if body, err = h.document(name, body, names); err != nil {
+			if body, err = h.document(name, contents); err != nil {
 				return nil, fmt.Errorf("page: %w", err)
 			}
 		}
@@ -101,26 +102,37 @@ func New() (*Handler, error) {
 	return h, nil
 }
 
-// document fills in where the files are, and which modules there are, so that the
-// browser asks for all of them at once and not for one after the other.
-func (h *Handler) document(name string, text []byte, names []string) ([]byte, error) {
-	t, err := template.New(name).Parse(string(text))
+// document fills in where the files are, and which modules it needs at once, so that
+// the browser asks for all of them together and not for one after the other.
+func (h *Handler) document(name string, contents map[string][]byte) ([]byte, error) {
+	t, err := template.New(name).Parse(string(contents[name]))
 	if err != nil {
 		return nil, err
 	}
-	var modules []string
-	for _, n := range names {
-		other := n == "main.js" && name == "embed.html" || n == "embed.js" && name == "index.html"
-		if path.Ext(n) == ".js" && n != "theme.js" && !other {
-			modules = append(modules, n)
-		}
-	}
+	entry := map[string]string{"index.html": "main.js", "embed.html": "embed.js"}[name]
+	modules := imported(contents, entry, nil)
+	slices.Sort(modules)
 	var b bytes.Buffer
 	err = t.Execute(&b, struct {
 		Base    string
 		Modules []string
 	}{"/ui/" + h.version, modules})
 	return b.Bytes(), err
+}
+
+// imports finds what a module loads before it runs.
+var imports = regexp.MustCompile(`(?m)^import\b[^;"]*"\./([\w-]+\.js)"`)
+
+// imported adds to found what a module imports, and what that imports in turn.
+func imported(contents map[string][]byte, name string, found []string) []string {
+	if slices.Contains(found, name) {
+		return found
+	}
+	found = append(found, name)
+	for _, m := range imports.FindAllSubmatch(contents[name], -1) {
+		found = imported(contents, string(m[1]), found)
+	}
+	return found
 }
 
 func newFile(name string, body []byte) (*file, error) {

@@ -27,13 +27,13 @@ export async function fetchEvent(id, signal) {
 // there is nothing to filter.
 export function detail(e, { apply, links = true, close } = {}) {
   const act = (label, t) => apply && t.length < 4000 ? h("span.acts",
-    h("button.act", { type: "button", title: "Filter by this", "aria-label": `Filter by ${label}`, click: () => apply(filter.add(state.q, t)) }, icon("plus")),
-    h("button.act", { type: "button", title: "Exclude this", "aria-label": `Exclude ${label}`, click: () => apply(filter.add(state.q, filter.not(t))) }, icon("minus"))) : null;
+    h("button.act", { title: "Filter by this", "aria-label": `Filter by ${label}`, click: () => apply(filter.add(state.q, t)) }, icon("plus")),
+    h("button.act", { title: "Exclude this", "aria-label": `Exclude ${label}`, click: () => apply(filter.add(state.q, filter.not(t))) }, icon("minus"))) : null;
   const outcome = e.outcome ?? "unknown";
   const show = (...groups) => groups.map((i) => group(GROUPS[i][0], GROUPS[i][1].filter((f) => has(e, f)).map((f) => field(e, f, act, links))));
   const body = h("div.detail-body", { tabindex: 0, role: "region", "aria-label": "Event, all fields" },
     show(0, 1), e.changes?.length ? section("Changes", changes(e.changes, act), "changes") : null, show(2),
-    e.labels ? section("Labels", h("dl.fields", entries(e.labels, 100, ([k, v]) => pair(safe(k, 128), long(v), act(k, filter.term(filter.labelKey(k), v))))), "labels") : null,
+    e.labels ? section("Labels", entries(e.labels, 100, ([k, v]) => pair(safe(k, 128), long(v), act(k, filter.term(filter.labelKey(k), v))), h("dl.fields")), "labels") : null,
     e.metadata ? section("Metadata", tree(e.metadata, "metadata", act), "metadata") : null, show(3));
   return h("article.detail", { "aria-label": "Event", testid: "detail" },
     h("header.detail-head",
@@ -122,8 +122,8 @@ function leaf(v) {
 }
 
 // entries shows the first of many, and a button for more.
-function entries(of, step, show) {
-  const all = Object.entries(of), box = h("div.entries");
+function entries(of, step, show, box = h("div.entries")) {
+  const all = Object.entries(of);
   let n = 0;
   const more = () => {
     box.lastElementChild?.matches(".more") && box.lastElementChild.remove();

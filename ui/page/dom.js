@@ -13,6 +13,7 @@ function make(create, name, rest) {
   const [tag, ...classes] = name.split(".");
   const el = create(tag);
   el.classList.add(...classes);
+  if (tag === "button") el.type = "button";
   const first = rest[0];
   const given = first && typeof first === "object" && !Array.isArray(first) && !(first instanceof Node);
   for (const [key, v] of Object.entries(given ? rest.shift() : {})) {
@@ -32,6 +33,9 @@ function make(create, name, rest) {
 
 const flat = (children) => children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false);
 
+// pairs is a list of names and values; what is null is left out.
+export const pairs = (...all) => h("dl.fields", flat(all.map((p) => p && h("div.pair", h("dt", p[0]), h("dd", { class: p[2] }, p[1])))));
+
 export const clear = (el, ...children) => (el.replaceChildren(...flat(children)), el);
 
 // Icons, as paths on a grid of 16.
@@ -42,7 +46,6 @@ const ICONS = {
   minus: "M3 8h10",
   down: "m4 6 4 4 4-4",
   right: "m6 4 4 4-4 4",
-  left: "m10 4-4 4 4 4",
   clock: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2Zm0 3v3l2 1.5",
   play: "M5 3.5v9l7-4.5Z",
   pause: "M5.5 3.5v9M10.5 3.5v9",
@@ -59,16 +62,16 @@ const ICONS = {
   out: "M6 2.5H3v11h3M7 8h7m-3-3 3 3-3 3",
   check: "m3 8.5 3.5 3.5L13 4.5",
   warn: "M8 2 1.5 13.5h13ZM8 6.5v3M8 11.5v.2",
-  key: "M5.5 7.5a3 3 0 1 0 .1 0ZM8 8.5 14 2.5M11.5 5l2 2",
 };
 
 export function icon(name) {
   return svg("svg.icon", { viewBox: "0 0 16 16", "aria-hidden": "true", focusable: "false" }, svg("path", { d: ICONS[name] }));
 }
 
-// button makes a button whose name is label; with an icon alone it is the title too.
-export function button(label, { icon: name, iconOnly, on, class: cls, ...rest } = {}) {
-  return h("button", { type: "button", class: `btn ${iconOnly ? "icon-only " : ""}${cls ?? ""}`, title: iconOnly ? label : null, "aria-label": iconOnly ? label : null, click: on, ...rest }, name && icon(name), iconOnly ? null : h("span", label));
+// button makes a button whose name is label; with an icon alone it is the title
+// too. opens says what kind of thing it opens.
+export function button(label, { icon: name, iconOnly, opens, on, class: cls, ...rest } = {}) {
+  return h("button", { class: `btn ${iconOnly ? "icon-only " : ""}${cls ?? ""}`, title: iconOnly ? label : null, "aria-label": label || null, "aria-haspopup": opens, "aria-expanded": opens && "false", click: on, ...rest }, name && icon(name), iconOnly ? null : h("span", label));
 }
 
 // Characters that change how what stands around them looks, or look like nothing:

@@ -76,7 +76,7 @@ class Viewer {
     this.total = h("strong", { role: "status", testid: "total" });
     this.message = h("div.list-message", { hidden: true, testid: "message" });
     this.side = h("div.side", { hidden: true });
-    this.el = h("div.search-view.viewer", h("div.bar", this.query.el, this.range),
+    this.el = h("div.search-view.viewer", h("h1.visually-hidden", "Audit log"), h("div.bar", this.query.el, this.range),
       h("div.summary", this.total, h("span.grow"), button("Refresh", { icon: "clock", class: "small quiet", on: () => this.run() })),
       h("div.split", h("section.list", { "aria-label": "Result" }, this.rows.el, this.message), this.side));
     this.stop = onChange((s, before) => this.update(s, before));

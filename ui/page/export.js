@@ -3,7 +3,7 @@
 // can do that, else through memory.
 
 import { get, send, url } from "./api.js";
-import { button, clear, dialog, h, safe } from "./dom.js";
+import { button, clear, dialog, h, pairs, safe } from "./dom.js";
 import { bytes, iso, num, plural } from "./format.js";
 import { moment, rangeLabel } from "./range.js";
 import { state } from "./state.js";
@@ -23,7 +23,7 @@ function form(params, total, abort, close) {
   const size = h("b", { testid: "export-total" }, total === null ? "…" : num(total));
   const status = h("div.export-status", { testid: "export-status", role: "status" });
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Export" });
-  const start = h("button.btn.primary", { testid: "export-start" }, "Export");
+  const start = h("button.btn.primary", { type: "submit", testid: "export-start" }, "Export");
   const exact = get("/v1/counts", params, { signal: abort.signal }).then((c) => { size.textContent = num(c.total); return c.total; }, () => total);
   const chosen = () => el.querySelector("input[name=format]:checked").value;
   const el = h("form.export", { submit: async (e) => {
@@ -48,10 +48,8 @@ function form(params, total, abort, close) {
       clear(status, h("span.bad-text", "The export broke off and is not complete. ", safe(err.message, 300)));
     }
   } },
-  h("dl.fields", h("div.pair", h("dt", "Events"), h("dd", size)),
-    h("div.pair", h("dt", "Filter"), h("dd.mono", params.q ? safe(params.q, 300) : h("span.dim", "none"))),
-    h("div.pair", h("dt", "Range"), h("dd", rangeLabel(params)))),
-  h("fieldset.formats", h("legend", "Format"), FORMATS.map(([v, name, what], i) => h("label", h("input", { type: "radio", name: "format", value: v, checked: i === 0, testid: "format-" + v }), h("span", h("b", name), " ", h("span.dim", what))))),
+  pairs(["Events", size], ["Filter", params.q ? h("code", safe(params.q, 300)) : h("span.dim", "none")], ["Range", rangeLabel(params)]),
+    h("fieldset.formats", h("legend", "Format"), FORMATS.map(([v, name, what], i) => h("label", h("input", { type: "radio", name: "format", value: v, checked: i === 0, testid: "format-" + v }), h("span", h("b", name), " ", h("span.dim", what))))),
   bar, status, h("footer", h("a.dim.small-text", { href: url("/v1/export", { ...params, format: "ndjson" }), download: "daybook.ndjson", title: "The browser downloads by itself, as NDJSON, without progress here" }, "as a plain download"), h("span.grow"), button("Cancel", { on: close }), start));
   return el;
 }

@@ -62,10 +62,10 @@ export class Facets {
       const t = filter.term(field, g.value), on = active.some((x) => x.text === t), name = g.value === "" ? "none" : g.value;
       const bar = h("span", { class: `facet-bar ${field === "outcome" ? g.value : ""}`, "aria-hidden": "true" });
       bar.style.width = Math.max(1, (g.count / most) * 100) + "%";
-      return h("li", { class: on ? "on" : "" }, h("button.facet-value", { type: "button", "aria-pressed": on, title: name.length < 300 ? name : "", click: () => this.apply(on ? filter.drop(this.params.q, active.find((x) => x.text === t)) : filter.add(this.params.q ?? "", t)) },
+      return h("li", { class: on ? "on" : "" }, h("button.facet-value", { "aria-pressed": on, title: name.length < 300 ? name : "", click: () => this.apply(on ? filter.drop(this.params.q, active.find((x) => x.text === t)) : filter.add(this.params.q ?? "", t)) },
         bar, g.value === "" ? h("span.dim", "none") : safe(g.value, 80), h("span.n", { title: `${num(g.count)} of ${num(total)}` }, short(g.count))),
-      h("button.facet-not", { type: "button", title: "Exclude", "aria-label": `Exclude ${name.slice(0, 80)}`, click: () => this.apply(filter.add(this.params.q ?? "", filter.not(t))) }, icon("minus")));
+      h("button.facet-not", { title: "Exclude", "aria-label": `Exclude ${name.slice(0, 80)}`, click: () => this.apply(filter.add(this.params.q ?? "", filter.not(t))) }, icon("minus")));
     }), groups.length ? null : h("li.dim.facet-note", "no values"),
-    other > 0 && s.top < 60 ? h("li", h("button.link.facet-more", { type: "button", click: () => { s.top = s.top === 6 ? 20 : 60; this.load(field); } }, `${num(values - groups.length)} more`)) : null);
+    other > 0 && s.top < 60 ? h("li", h("button.link.facet-more", { click: () => { s.top = s.top === 6 ? 20 : 60; this.load(field); } }, `${num(values - groups.length)} more`)) : null);
   }
 }

@@ -135,17 +135,14 @@ export class Histogram {
     const i = this.index(e);
     this.hover(i);
     if (this.from === undefined) return;
-    const [a, b] = [Math.min(this.from, i), Math.max(this.from, i)];
-    this.brush.setAttribute("x", a * this.step);
-    this.brush.setAttribute("width", (b - a + 1) * this.step);
-    this.brush.setAttribute("visibility", Math.abs(e.clientX - this.x) > 4 ? "visible" : "hidden");
+    this.paint(this.from, i, Math.abs(e.clientX - this.x) > 4);
   }
 
   up(e) {
     if (this.from === undefined) return;
-    const i = this.index(e), [a, b] = [Math.min(this.from, i), Math.max(this.from, i)];
+    const from = this.from;
     this.cancel();
-    this.zoomTo(a, b);
+    this.zoomTo(from, this.index(e));
   }
 
   cancel() {
@@ -153,7 +150,15 @@ export class Histogram {
     this.brush?.setAttribute("visibility", "hidden");
   }
 
-  zoomTo(a, b) {
+  // paint shows what is being chosen, from one bar to another.
+  paint(a, b, visible) {
+    this.brush.setAttribute("x", Math.min(a, b) * this.step);
+    this.brush.setAttribute("width", (Math.abs(b - a) + 1) * this.step);
+    this.brush.setAttribute("visibility", visible ? "visible" : "hidden");
+  }
+
+  zoomTo(from, to) {
+    const a = Math.min(from, to), b = Math.max(from, to);
     if (!this.bars[a] || (a === b && this.width <= 1000)) return;
     this.zoom(iso(this.bars[a].start).replace(".000Z", "Z"), iso(this.bars[b].start + this.width).replace(".000Z", "Z"));
   }
@@ -169,16 +174,11 @@ export class Histogram {
       this.focused = Math.max(0, Math.min(n - 1, (this.focused < 0 ? n : this.focused) + steps));
       this.hover(this.focused);
       this.stage.setAttribute("aria-label", this.tip.textContent);
-      if (this.anchor !== undefined) {
-        const [a, b] = [Math.min(this.anchor, this.focused), Math.max(this.anchor, this.focused)];
-        this.brush.setAttribute("x", a * this.step);
-        this.brush.setAttribute("width", (b - a + 1) * this.step);
-        this.brush.setAttribute("visibility", "visible");
-      }
+      if (this.anchor !== undefined) this.paint(this.anchor, this.focused, true);
     } else if (e.key === "Enter" && this.focused >= 0) {
       const a = this.anchor ?? this.focused;
       this.anchor = undefined;
-      this.zoomTo(Math.min(a, this.focused), Math.max(a, this.focused));
+      this.zoomTo(a, this.focused);
     } else if (e.key === "Escape") { this.focused = -1; this.anchor = undefined; this.hover(-1); }
   }
 

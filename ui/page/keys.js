@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { button, clear, confirm, copy, dialog, h, safe, toast } from "./dom.js";
 import { agoLong, dateTime } from "./format.js";
-import { message } from "./rows.js";
+import { failure, message } from "./rows.js";
 
 const RIGHTS = [["read", "search, tail, count, export"], ["write", "publish events"], ["admin", "keys, dead letters, system"], ["metrics", "/metrics"]];
 
@@ -21,8 +21,7 @@ export async function keys(el, signal) {
           cell("Last used", k.last_used_at ? h("span", { title: dateTime(k.last_used_at) }, agoLong(k.last_used_at)) : h("span.dim", "never")), cell("Expires", k.expires_at ? dateTime(k.expires_at) : h("span.dim", "never")),
           cell("", k.state === "active" ? h("span.tools", button("Rotate…", { class: "small", testid: "rotate", on: () => rotate(k, again) }), button("Revoke…", { class: "small", testid: "revoke", on: () => revoke(k, again) })) : null)))))) : message(h("div"), "No keys", "Make one, and the server asks for a key from then on."));
   } catch (e) {
-    if (e.name === "AbortError") return;
-    message(el, e.status === 404 ? "This server has no keys" : e.status === 403 ? "Not allowed" : "Not loaded", e.status === 404 ? "It listens on this machine only and answers to everyone on it." : e.message);
+    failure(el, e, ["This server has no keys", "It listens on this machine only and answers to everyone on it."], again);
   }
 }
 
@@ -50,7 +49,7 @@ function create(again) {
     } }, text("Name", "name", { required: true, placeholder: "billing service", testid: "key-name" }),
     h("fieldset", h("legend", "Rights"), RIGHTS.map(([r, what], i) => h("label", h("input", { type: "checkbox", name: "right", value: r, checked: i === 0 }), ` ${r} `, h("span.dim", what)))),
     text("Tenant (empty: all)", "tenant"), text("Sees only events that match", "filter", { placeholder: "empty: everything", class: "mono" }), text("Hidden fields, by commas", "hidden", { placeholder: "source_ip, user_agent" }), text("Expires", "expires", { type: "datetime-local" }), fault,
-    h("footer", button("Cancel", { on: close }), h("button.btn.primary", { testid: "key-create" }, "Make key")));
+    h("footer", button("Cancel", { on: close }), h("button.btn.primary", { type: "submit", testid: "key-create" }, "Make key")));
     return form;
   }, { testid: "key-dialog" });
 }
@@ -66,7 +65,7 @@ function rotate(k, again) {
     return h("form", { submit: async (e) => {
       e.preventDefault();
       try { const made = await post(`/v1/keys/${encodeURIComponent(k.id)}/rotate`, { overlap: overlap.value }); close(); secret(made); again(); } catch (err) { toast(err.message, "bad"); }
-    } }, h("p.dialog-text", "“", safe(k.name, 120), "” gets a new secret. The old one ends ", overlap, "."), h("footer", button("Cancel", { on: close }), h("button.btn.primary", { testid: "rotate-do" }, "Rotate")));
+    } }, h("p.dialog-text", "“", safe(k.name, 120), "” gets a new secret. The old one ends ", overlap, "."), h("footer", button("Cancel", { on: close }), h("button.btn.primary", { type: "submit", testid: "rotate-do" }, "Rotate")));
   });
 }
 

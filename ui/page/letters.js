@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { button, clear, confirm, dialog, h, long, safe, toast } from "./dom.js";
 import { dateTime, plural } from "./format.js";
-import { message } from "./rows.js";
+import { failure, message } from "./rows.js";
 import { may } from "./session.js";
 
 export async function letters(el, signal, which = "open") {
@@ -20,7 +20,7 @@ export async function letters(el, signal, which = "open") {
       list.append(more);
     }
   }
-  const failed = (e) => e.name !== "AbortError" && message(list, e.status === 404 ? "No dead letters here" : e.status === 403 ? "Not allowed" : "Not loaded", e.status === 404 ? "This server has no index." : e.message, e.status === 404 ? null : button("Try again", { on: again }));
+  const failed = (e) => failure(list, e, ["No dead letters here", "This server has no index."], again);
   try { await load(); } catch (e) { failed(e); }
 }
 
@@ -55,5 +55,5 @@ function mend(d, again) {
   try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* as it is */ }
   const area = h("textarea", { rows: 16, spellcheck: "false", "aria-label": "Corrected event", value: text, testid: "mend-text" });
   dialog("Mend and replay", (close) => h("form", { submit: async (e) => { e.preventDefault(); if (await resolve(d, "replay", area.value, again)) close(); } },
-    h("ul.faults", (d.errors ?? []).slice(0, 20).map((e) => h("li", safe(`${e.field ?? ""} ${e.reason}`, 300)))), area, h("footer", button("Cancel", { on: close }), h("button.btn.primary", { testid: "mend-replay" }, "Replay"))), { wide: true, testid: "mend-dialog" });
+    h("ul.faults", (d.errors ?? []).slice(0, 20).map((e) => h("li", safe(`${e.field ?? ""} ${e.reason}`, 300)))), area, h("footer", button("Cancel", { on: close }), h("button.btn.primary", { type: "submit", testid: "mend-replay" }, "Replay"))), { wide: true, testid: "mend-dialog" });
 }

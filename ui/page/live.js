@@ -5,6 +5,7 @@
 import { tail } from "./api.js";
 import { ROW_FIELDS } from "./source.js";
 import { OUTCOMES } from "./histogram.js";
+import { newestFirst } from "./rows.js";
 
 const FRAME = 200; // ms between drawings
 const PER_FRAME = 12; // rows that a drawing may add while events come too fast to read
@@ -95,7 +96,7 @@ export class Live {
       this.gap = true;
       this.rows.source = null;
     }
-    const head = [...fresh.reverse(), ...this.rows.head].sort((a, b) => (a.timestamp < b.timestamp ? 1 : a.timestamp > b.timestamp ? -1 : 0)).slice(0, HEAD);
+    const head = [...fresh.reverse(), ...this.rows.head].sort(newestFirst).slice(0, HEAD);
     this.rows.setHead(head);
   }
 

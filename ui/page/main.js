@@ -1,20 +1,21 @@
 // The page: header, which view is shown, whether the server is there, keys.
 
 import { OFFLINE, watch } from "./api.js";
-import { announce, button, clear, dialog, h, icon, popup, store } from "./dom.js";
+import { announce, button, clear, dialog, h, icon, pairs, popup, store } from "./dom.js";
 import { localZone, zone } from "./format.js";
-import { Profile } from "./profile.js";
 import { SearchView } from "./search.js";
 import { account, loadSession, may, session, signIn } from "./session.js";
+import { failure } from "./rows.js";
 import { finding, href, onChange, set, start, state } from "./state.js";
-import { SystemView } from "./system.js";
 
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
 let view = null, kind = "", signingIn = false;
 
-const VIEWS = { events: SearchView, user: Profile, resource: Profile, system: SystemView };
-const kindOf = (s) => (VIEWS[s.view] ? { user: "profile", resource: "profile" }[s.view] ?? s.view : "events");
+// What is not needed for a search comes when it is.
+const KINDS = { user: "profile", resource: "profile", system: "system" };
+const VIEWS = { events: async () => SearchView, profile: async () => (await import("./profile.js")).Profile, system: async () => (await import("./system.js")).SystemView };
+const kindOf = (s) => KINDS[s.view] ?? "events";
 
 function show(s, before) {
   zone.utc = s.tz !== "local";
@@ -28,10 +29,21 @@ function show(s, before) {
   if (kindOf(s) !== kind) {
     view?.destroy();
     kind = kindOf(s);
-    view = new (VIEWS[s.view] ?? SearchView)();
+    view = null;
+    build(kind, before);
+  } else view?.update(s, before ?? {});
+}
+
+async function build(wanted, before) {
+  try {
+    const View = await VIEWS[wanted]();
+    if (kind !== wanted || signingIn) return;
+    view = new View();
     clear(main, view.el);
     if (before) main.focus({ preventScroll: true });
-  } else view.update(s, before ?? {});
+  } catch (e) {
+    failure(main, e, null, () => location.reload()); // another version is served now, or none
+  }
 }
 
 const title = (s) => ({ system: "System", user: `${s.id} · User`, resource: `${s.id} · Resource` }[s.view] ?? (s.q ? s.q.slice(0, 80) : "Events")) + " · Daybook";
@@ -51,8 +63,8 @@ const nav = {
 };
 nav.events.addEventListener("click", (e) => { if (!e.metaKey && !e.ctrlKey) { e.preventDefault(); set(finding({ from: kind === "events" ? "-24h" : state.from, to: kind === "events" ? "" : state.to })); } });
 nav.system.addEventListener("click", (e) => { if (!e.metaKey && !e.ctrlKey) { e.preventDefault(); set({ view: "system", event: "", id: "", tab: "", live: "" }); } });
-const zoneButton = h("button.btn.quiet.zone", { type: "button", title: "Switch between UTC and local time", testid: "zone", click: () => set({ tz: zone.utc ? "local" : "utc" }, { replace: true }) }, icon("clock"), h("span"));
-const accountButton = button("Account", { icon: "user", iconOnly: true, class: "quiet", "aria-haspopup": "dialog", "aria-expanded": "false", testid: "account", on: () => popup(accountButton, h("div.account", { role: "dialog", "aria-label": "Account", tabindex: -1 }, account()), { align: "end" }) });
+const zoneButton = h("button.btn.quiet.zone", { title: "Switch between UTC and local time", testid: "zone", click: () => set({ tz: zone.utc ? "local" : "utc" }, { replace: true }) }, icon("clock"), h("span"));
+const accountButton = button("Account", { icon: "user", iconOnly: true, class: "quiet", opens: "dialog", testid: "account", on: () => popup(accountButton, h("div.account", { role: "dialog", "aria-label": "Account", tabindex: -1 }, account()), { align: "end" }) });
 document.getElementById("header").append(
   h("nav", { "aria-label": "Views" }, Object.values(nav)), h("div.header-tools", zoneButton,
     button("Keyboard and filter help", { icon: "help", iconOnly: true, class: "quiet", testid: "help", on: help }),
@@ -74,10 +86,9 @@ addEventListener("keydown", (e) => {
 });
 
 function help() {
-  const row = ([k, what]) => h("div.pair", h("dt", k.split("  ").map((x) => [h("kbd", x), " "])), h("dd", what));
   const examples = [["user_id:alice outcome:denied", "both"], ["action:(login or logout)", "either value"], ["action:document.*", "any run of characters"], ["-outcome:success", "not"], ["source_ip:10.0.0.0/8", "a network"], ["labels.env:prod", "a label"], ["metadata.order.total:>100", "a path, compared"], ["changes.path:email", "what changed"], ["reason:*", "is there"], ["timeout", "text anywhere"]];
   dialog("Help", () => [h("div.help",
-    h("section", h("h3", "Keys"), h("dl.fields.keys", KEYS.map(row)), h("label.check", h("input", { type: "checkbox", checked: store.get("shortcuts", true), change: (e) => store.set("shortcuts", e.target.checked) }), " Single-key shortcuts")),
+    h("section", h("h3", "Keys"), pairs(...KEYS.map(([k, what]) => [k.split("  ").map((x) => [h("kbd", x), " "]), what])), h("label.check", h("input", { type: "checkbox", checked: store.get("shortcuts", true), change: (e) => store.set("shortcuts", e.target.checked) }), " Single-key shortcuts")),
     h("section", h("h3", "Filter"), h("dl.fields.examples", examples.map(([q, what]) => h("div.pair", h("dt", h("a", { href: href(finding({ q })) }, h("code", q))), h("dd", what)))),
       h("p.dim", "On the histogram: drag to zoom, or arrow keys, Shift to extend and Enter.")))], { wide: true, testid: "help-dialog" });
 }

@@ -6,7 +6,7 @@ import { button, clear, h, icon, safe, svg } from "./dom.js";
 import { changes } from "./detail.js";
 import * as filter from "./filter.js";
 import { agoLong, clock, dateTime, day, num, parts, plural, short, zoneName } from "./format.js";
-import { message, time } from "./rows.js";
+import { failure, message, time } from "./rows.js";
 import { DEFAULTS, finding, href, state } from "./state.js";
 
 const WEEKS = 4;
@@ -62,7 +62,7 @@ export class Profile {
       for (const [f, , el] of tops) ask({ by: f, top: 8 }).then((c) => this.top(el, f, c, q), () => {});
       if (user) this.newToday(fresh, ask, q).catch(() => {});
     } catch (e) {
-      if (e.name !== "AbortError" && !signal.aborted) message(this.el, e.doc?.title ?? "Not loaded", e.message, button("Try again", { on: () => this.load() }));
+      if (!signal.aborted) failure(this.el, e, null, () => this.load());
     }
   }
 

@@ -54,7 +54,7 @@ export class QueryBox {
   constructor({ submit }) {
     this.submit = submit;
     this.overlay = h("pre.overlay", { "aria-hidden": "true" });
-    this.input = h("textarea", { id: "query", rows: 1, spellcheck: "false", autocapitalize: "off", autocomplete: "off", autocorrect: "off", maxlength: 16384, enterkeyhint: "search", placeholder: "Filter: user_id:alice action:document.* -outcome:success", role: "combobox", "aria-label": "Filter", "aria-autocomplete": "list", "aria-expanded": "false", "aria-controls": "suggestions", "aria-describedby": "query-error", testid: "query", input: () => this.typed(), keydown: (e) => this.key(e), blur: () => setTimeout(() => this.hide(), 120), focus: () => this.input.value === "" && this.suggest(), click: () => this.suggest(), scroll: () => { this.overlay.scrollTop = this.input.scrollTop; } });
+    this.input = h("textarea", { id: "query", rows: 1, spellcheck: "false", autocapitalize: "off", autocomplete: "off", autocorrect: "off", maxlength: 16384, enterkeyhint: "search", placeholder: "Filter: user_id:alice action:document.* -outcome:success", "aria-label": "Filter", "aria-autocomplete": "list", "aria-haspopup": "listbox", "aria-controls": "suggestions", "aria-describedby": "query-error", testid: "query", input: () => this.typed(), keydown: (e) => this.key(e), blur: () => setTimeout(() => this.hide(), 120), focus: () => this.input.value === "" && this.suggest(), click: () => this.suggest(), scroll: () => { this.overlay.scrollTop = this.input.scrollTop; } });
     this.list = h("ul", { id: "suggestions", role: "listbox", "aria-label": "Suggestions", hidden: true, testid: "suggestions" });
     this.fault = h("div.query-error", { id: "query-error", role: "alert", hidden: true, testid: "query-error" });
     this.clearButton = button("Clear filter", { icon: "close", iconOnly: true, class: "quiet", hidden: true, on: () => { this.value = ""; this.go(); this.input.focus(); } });
@@ -190,7 +190,6 @@ export class QueryBox {
       h("span", { class: it.kind === "value" ? "t-value" : it.whole ? "" : "t-field" }, safe(it.text, 90)), it.note ? h("span.note", it.note) : null)));
     this.list.hidden = false;
     this.list.scrollTop = 0;
-    this.input.setAttribute("aria-expanded", "true");
     const { x, y } = this.spot(at);
     this.list.style.left = Math.max(0, Math.min(x - 8, this.el.clientWidth - this.list.offsetWidth)) + "px";
     this.list.style.top = y + 8 + "px";
@@ -202,7 +201,6 @@ export class QueryBox {
     this.list.hidden = true;
     this.items = [];
     this.chosen = -1;
-    this.input.setAttribute("aria-expanded", "false");
     this.input.removeAttribute("aria-activedescendant");
   }
 
@@ -262,13 +260,13 @@ export const remember = (q) => store.set("history", [q, ...history().filter((x) 
 // chips shows the parts of the filter, each to be taken out or turned around.
 export function chips(apply) {
   const el = h("div.chips", { role: "group", "aria-label": "Filter, part by part", testid: "chips" });
-  const adder = button("Filter", { icon: "plus", class: "chip-add", "aria-haspopup": "dialog", "aria-expanded": "false", testid: "add-filter", on: () => builder(adder, apply) });
+  const adder = button("Filter", { icon: "plus", class: "chip-add", opens: "dialog", testid: "add-filter", on: () => builder(adder, apply) });
   return { el, show(q) {
     const all = filter.terms(q) ?? [{ text: q, start: 0, end: q.length, whole: true }];
     clear(el, adder, all.map((t) => h("span", { class: `chip${t.negated ? " negated" : ""}`, testid: "chip" },
-      h("button.chip-text", { type: "button", title: t.whole ? "" : t.negated ? "Excluded; click to include" : "Included; click to exclude", disabled: t.whole, click: () => apply(filter.swap(q, t, t.text.match(/^not\s/i) ? t.text.replace(/^not\s+/i, "") : filter.not(t.text))) },
+      h("button.chip-text", { title: t.whole ? "" : t.negated ? "Excluded; click to include" : "Included; click to exclude", disabled: t.whole, click: () => apply(filter.swap(q, t, t.text.match(/^not\s/i) ? t.text.replace(/^not\s+/i, "") : filter.not(t.text))) },
       t.field ? [h("span.dim", t.negated ? "not " : "", safe(t.field, 40)), " ", safe(t.value, 40)] : safe(t.text, 60)),
-      h("button.chip-x", { type: "button", "aria-label": `Remove ${t.text.slice(0, 80)}`, click: () => apply(filter.drop(q, t)) }, icon("close")))));
+      h("button.chip-x", { "aria-label": `Remove ${t.text.slice(0, 80)}`, click: () => apply(filter.drop(q, t)) }, icon("close")))));
   } };
 }
 
@@ -291,14 +289,14 @@ function builder(anchor, apply) {
   };
   for (const el of [field, op]) el.addEventListener("change", changed);
   for (const el of [path, value]) el.addEventListener("input", offer);
-  const panel = h("form.builder", { role: "dialog", "aria-label": "Add to the filter", testid: "builder", submit: (e) => {
+  const panel = h("form.builder", { testid: "builder", submit: (e) => {
     e.preventDefault();
     const [, needs, make] = filter.OPERATORS[op.selectedIndex];
     if ((needs && !value.value) || (!path.hidden && !path.value)) { (needs && !value.value ? value : path).focus(); return; }
     pop.close();
     apply(filter.add(state.q, make(name(), value.value)));
-  } }, field, path, op, value, options, h("button.btn.primary", "Add"));
-  const pop = popup(anchor, panel);
+  } }, field, path, op, value, options, h("button.btn.primary", { type: "submit" }, "Add"));
+  const pop = popup(anchor, h("div", { role: "dialog", "aria-label": "Add to the filter" }, panel));
   changed();
 }
 

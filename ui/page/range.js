@@ -33,7 +33,7 @@ export function rangeLabel({ from, to }) {
 // rangeButton shows the range and opens the panel that changes it.
 export function rangeButton() {
   const label = h("span.range-label");
-  const el = button("", { icon: "clock", class: "range", "aria-haspopup": "dialog", "aria-expanded": "false", testid: "range", on: () => open(el) });
+  const el = button("", { icon: "clock", class: "range", opens: "dialog", testid: "range", on: () => open(el) });
   el.querySelector("span").replaceWith(label);
   el.show = () => {
     label.textContent = rangeLabel(state);
@@ -49,19 +49,19 @@ function open(anchor) {
   const from = input("From", span[0] ?? now - 864e5, "range-from"), to = input("To (before)", span[1], "range-to");
   const value = (f) => { const v = f.querySelector("input").value; return v ? fromInput(v) : ""; };
   const fault = h("p.bad-text", { role: "alert", hidden: true });
-  const panel = h("form.range-panel", { role: "dialog", "aria-label": "Time range", testid: "range-panel", submit: (e) => {
+  const panel = h("form.range-panel", { testid: "range-panel", submit: (e) => {
     e.preventDefault();
     const [a, b] = [value(from), value(to)];
     fault.hidden = !(a && b && a >= b);
     fault.textContent = "From must lie before To.";
     if (fault.hidden) go(a, b);
   } },
-  h("div.presets", { role: "group", "aria-label": "Presets" }, PRESETS.map(([f, name]) => h("button.preset", { type: "button", "aria-pressed": String(!state.to && state.from === f), testid: "preset", data: { from: f || "all" }, click: () => go(f, "") }, name))),
+  h("div.presets", { role: "group", "aria-label": "Presets" }, PRESETS.map(([f, name]) => h("button.preset", { "aria-pressed": String(!state.to && state.from === f), testid: "preset", data: { from: f || "all" }, click: () => go(f, "") }, name))),
   h("div.custom", from, to, fault,
-    h("button.btn.primary", { testid: "range-apply" }, "Apply"),
+    h("button.btn.primary", { type: "submit", testid: "range-apply" }, "Apply"),
     h("fieldset.zones", h("legend", "Times are shown in"),
       [["utc", "UTC"], ["local", `${localZone} (${offsetOf()})`]].map(([v, name]) => h("label", h("input", { type: "radio", name: "tz", value: v, checked: state.tz === v, change: () => { pop.close(); set({ tz: v }, { replace: true }); } }), " ", name)))));
-  const pop = popup(anchor, panel, { align: innerWidth > 700 ? "end" : "start", focus: false });
+  const pop = popup(anchor, h("div", { role: "dialog", "aria-label": "Time range" }, panel), { align: innerWidth > 700 ? "end" : "start", focus: false });
   panel.querySelector("[aria-pressed=true]")?.focus();
 }
 

@@ -2,8 +2,8 @@
 // any length. Above the browser's largest element the scroll bar stands for
 // a share of the result, while wheel and keys still move by rows.
 
-import { h, safe, clear } from "./dom.js";
-import { ago, clock, day, exact, num } from "./format.js";
+import { button, clear, h, safe } from "./dom.js";
+import { ago, clock, day, exact } from "./format.js";
 
 const TALLEST = 6_000_000; // px
 const OVERSCAN = 8;
@@ -220,9 +220,20 @@ function who(r) {
 
 const what = (r) => (r.resource_name ? [safe(r.resource_name, 100), h("span.dim", safe(r.resource, 120))] : safe(r.resource, 160));
 
+// newestFirst compares two events as a search orders them, newest first. Timestamps have
+// as many digits as they need, so that text alone does not compare them.
+export const newestFirst = (a, b) => Date.parse(b.timestamp) - Date.parse(a.timestamp) || digits(b.timestamp).localeCompare(digits(a.timestamp));
+const digits = (t) => (/\.(\d+)/.exec(t)?.[1] ?? "").padEnd(9, "0");
+
 // message fills the place of the list where there are no rows.
 export const message = (el, title, text, ...actions) => clear(el, h("div.message", h("h2", title), text && h("p", text), actions.length ? h("div.actions", actions) : null));
 
 export const describe = (r) => `${r.user_name || r.user_id}, ${r.action}, ${r.resource}, ${r.outcome}, ${exact(r.timestamp)}`;
 
-export const rowsSummary = (n) => `${num(n)} events`;
+// failure says why something is not shown. absent is what a 404 means there.
+export const failure = (el, e, absent, again) => {
+  if (e.name === "AbortError") return;
+  if (e.status === 404 && absent) message(el, ...absent);
+  else if (e.status === 403) message(el, "Not allowed", e.message);
+  else message(el, e.doc?.title ?? "Not loaded", e.message, again && button("Try again", { on: again }));
+};

@@ -2,21 +2,22 @@
 // that makes it live.
 
 import { get } from "./api.js";
-import { announce, button, clear, h, icon, safe } from "./dom.js";
+import { announce, button, clear, h, icon, safe, toast } from "./dom.js";
 import { chips, QueryBox, applyFilter } from "./query.js";
 import { detail, failedDetail, fetchEvent, loadingDetail } from "./detail.js";
-import { exportDialog } from "./export.js";
 import { Facets } from "./facets.js";
 import { clock, num, plural, zoneName } from "./format.js";
 import { Histogram, OUTCOMES } from "./histogram.js";
 import { Live } from "./live.js";
-import { moment, rangeButton, rangeLabel } from "./range.js";
+import { moment, PRESETS, rangeButton, rangeLabel } from "./range.js";
 import { describe, message, Rows } from "./rows.js";
-import { savedButton } from "./saved.js";
 import { Source } from "./source.js";
 import { set, state } from "./state.js";
 
 const RECOUNT = 10000; // ms between exact counts of a live result
+
+// later does something with a module that is not needed before.
+const later = (load, use) => load().then(use, () => toast("This could not be loaded; load the page again.", "bad"));
 
 export class SearchView {
   constructor() {
@@ -31,17 +32,17 @@ export class SearchView {
     this.legend = h("span.legend");
     this.took = h("span.dim.took", { testid: "took" });
     this.liveStatus = h("span.live-status", { testid: "live-status" });
-    this.liveSwitch = h("button.btn.switch", { type: "button", role: "switch", "aria-checked": "false", testid: "live", click: () => this.toggleLive() }, h("i.dot"), h("span", "Live"));
+    this.liveSwitch = h("button.btn.switch", { role: "switch", "aria-checked": "false", testid: "live", click: () => this.toggleLive() }, h("i.dot"), h("span", "Live"));
     this.pauseButton = button("Pause", { icon: "pause", iconOnly: true, hidden: true, testid: "pause", on: () => this.togglePause() });
-    this.pill = h("button.pill", { type: "button", hidden: true, testid: "new-pill", click: () => this.live?.toTop() });
+    this.pill = h("button.pill", { hidden: true, testid: "new-pill", click: () => this.live?.toTop() });
     this.message = h("div.list-message", { hidden: true, testid: "message" });
     this.note = h("div.list-note", { hidden: true, testid: "note" });
     this.side = h("div.side", { hidden: true });
     this.facetToggle = button("Facets", { icon: "filter", class: "facet-toggle", "aria-expanded": "false", on: () => this.toggleFacets() });
     this.zoomOut = button("Zoom out", { icon: "minus", class: "quiet small", testid: "zoom-out", on: () => this.widen() });
-    this.el = h("div.search-view",
+    this.el = h("div.search-view", h("h1.visually-hidden", "Events"),
       h("div.bar", this.query.el, this.range),
-      h("div.subbar", this.facetToggle, this.chips.el, h("div.tools", this.liveSwitch, this.pauseButton, savedButton(), button("Export", { icon: "download", testid: "export", on: () => exportDialog(this.source?.total ?? null) }))),
+      h("div.subbar", this.facetToggle, this.chips.el, h("div.tools", this.liveSwitch, this.pauseButton, button("Saved", { icon: "star", opens: "dialog", testid: "saved", on: ({ currentTarget: b }) => later(() => import("./saved.js"), (m) => m.openSaved(b)) }), button("Export", { icon: "download", testid: "export", on: () => later(() => import("./export.js"), (m) => m.exportDialog(this.source?.total ?? null)) }))),
       h("section.over-time", { "aria-label": "Over time" }, h("div.summary", this.total, this.legend, this.liveStatus, this.took, this.zoomOut), this.histogram.el),
       h("div.split", this.facets.el, h("section.list", { "aria-label": "Result" }, this.note, this.pill, this.rows.el, this.message), this.side));
     this.update(state, {});
@@ -231,7 +232,7 @@ export class SearchView {
     const now = Date.now(), [a, b] = [moment(state.from, now), moment(state.to, now) ?? now];
     if (a === null) return;
     const half = (b - a) / 2, text = (t) => new Date(t).toISOString().replace(/\.\d+Z/, "Z");
-    if (!state.to) set({ from: /^-\d/.test(state.from) ? { "-15m": "-1h", "-1h": "-6h", "-6h": "-24h", "-24h": "-7d", "-7d": "-30d", "-30d": "-90d" }[state.from] ?? "" : text(a - 2 * half) });
+    if (!state.to) set({ from: /^-\d/.test(state.from) ? PRESETS[PRESETS.findIndex(([f]) => f === state.from) + 1][0] : text(a - 2 * half) });
     else set({ from: text(a - half), to: text(Math.min(b + half, now)) });
   }
 

@@ -1,7 +1,7 @@
 // Who looks: the session that the server knows, signing in and out.
 
 import { client, get, send } from "./api.js";
-import { button, clear, h, icon, safe } from "./dom.js";
+import { button, clear, h, pairs, safe } from "./dom.js";
 import { dateTime, zoneName } from "./format.js";
 
 // session is what the server said; without keys everyone may do everything.
@@ -31,7 +31,7 @@ export function signIn(el, done) {
   const key = h("input", { id: "key", type: "password", autocomplete: "current-password", placeholder: "dbk_…", required: true, spellcheck: "false", testid: "key" });
   const fault = h("p.bad-text", { role: "alert", hidden: true, testid: "sign-in-error" });
   const others = h("div.other-ways");
-  const go = h("button.btn.primary", { testid: "sign-in" }, "Sign in");
+  const go = h("button.btn.primary", { type: "submit", testid: "sign-in" }, "Sign in");
   const form = h("form", { submit: async (e) => {
     e.preventDefault();
     go.disabled = true;
@@ -60,15 +60,8 @@ export function signIn(el, done) {
 
 // account describes the session for the menu.
 export function account() {
-  const line = (k, v) => h("div.pair", h("dt", k), h("dd", v));
-  const rights = session.rights?.length ? session.rights.join(", ") : "none";
-  return [h("dl.fields",
-    line("Signed in as", session.known && session.kind !== "anonymous" ? [safe(session.name || session.subject, 120), h("span.dim", ` (${session.kind})`)] : "nobody: this server has no keys"),
-    session.known && line("Tenant", session.tenant ? safe(session.tenant, 128) : "all"), line("Rights", rights),
-    session.filter ? line("Sees only", h("code", safe(session.filter, 300))) : null,
-    session.hidden?.length ? line("Hidden fields", session.hidden.join(", ")) : null,
-    session.expires_at ? line("Until", `${dateTime(session.expires_at)} ${zoneName()}`) : null),
-  session.known && session.kind !== "anonymous" ? button("Sign out", { icon: "out", on: signOut, testid: "sign-out" }) : null];
+  const { known, kind, name, subject, tenant, rights, filter, hidden, expires_at: until } = session, named = known && kind !== "anonymous";
+  return [pairs(["Signed in as", named ? [safe(name || subject, 120), h("span.dim", ` (${kind})`)] : "nobody: this server has no keys"], known && ["Tenant", tenant ? safe(tenant, 128) : "all"], ["Rights", rights?.join(", ") || "none"],
+    filter && ["Sees only", h("code", safe(filter, 300))], hidden?.length && ["Hidden fields", hidden.join(", ")], until && ["Until", `${dateTime(until)} ${zoneName()}`]),
+  named && button("Sign out", { icon: "out", on: signOut, testid: "sign-out" })];
 }
-
-export const accountIcon = () => icon("user");

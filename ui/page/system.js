@@ -1,11 +1,11 @@
 // How the server is: rates, lag, store, stream, health; dead letters and keys.
 
 import { get } from "./api.js";
-import { clear, h, icon, safe, svg } from "./dom.js";
+import { clear, h, icon, pairs, safe, svg } from "./dom.js";
 import { agoLong, bytes, dateTime, duration, num, plural } from "./format.js";
 import { keys } from "./keys.js";
 import { letters } from "./letters.js";
-import { message } from "./rows.js";
+import { failure, message } from "./rows.js";
 import { may } from "./session.js";
 import { href, set, state } from "./state.js";
 
@@ -59,8 +59,8 @@ export class SystemView {
       this.showHealth(ready);
       if (!state.tab) this.overview(system, ready);
     } catch (e) {
-      if (e.name === "AbortError" || signal.aborted) return;
-      if (!state.tab && !this.past.length) message(this.content, e.status === 404 ? "This server does not say" : e.status === 403 ? "Not allowed" : "Not loaded", e.status === 404 ? "It has no /v1/system." : e.message);
+      if (signal.aborted) return;
+      if (!state.tab && !this.past.length) failure(this.content, e, ["This server does not say", "It has no /v1/system."]);
     }
     if (!signal.aborted) this.timer = setTimeout(() => this.read(), EVERY);
   }
@@ -91,7 +91,7 @@ export class SystemView {
     const { ingest, index, store, stream, dead_letters: dead, query, memory } = s;
     const bad = (on) => (on ? "bad-text" : "");
     const card = (title, big, lines, { spark, cls, testid } = {}) => h("section.card", { testid: testid ?? "card-" + title.toLowerCase().replace(/ /g, "-") }, h("h2", title), h("div", { class: `big ${cls ?? ""}` }, big), spark ?? null,
-      h("dl.fields", lines.filter(Boolean).map(([k, v, c]) => h("div.pair", h("dt", k), h("dd", { class: c ?? "" }, v)))));
+      pairs(...lines));
     if (this.open) { this.open.hidden = !dead?.open; this.open.textContent = num(dead?.open ?? 0); }
     const ends = Object.values(stream.end ?? {}), checks = ready.checks ?? [];
     clear(this.content, h("div.cards",
