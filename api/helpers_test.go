@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -45,6 +46,15 @@ func run(from, to int) []event.Event {
 	return events
 }
 
+// system is how the tests' server says it is.
+var system = api.System{
+	Version: "v1.2.0", StartedAt: epoch, Now: epoch.Add(time.Minute), Log: "6c1f0e5b2d9a4873", Roles: []string{"ingest", "index", "query"},
+	Ingest: &api.SystemIngest{Accepted: 4}, Stream: api.SystemStream{Kind: "embedded", End: map[string]int64{"0": 4}, Bytes: 300},
+	Index:       &api.SystemIndex{Indexed: 4, Lag: -1, Failing: &api.SystemFailing{Step: "append", Since: epoch, Error: "the disk is full"}},
+	Store:       &api.SystemStore{Events: 4, Segments: 1, Oldest: &epoch, Damaged: []api.SystemDamage{{File: "1.parquet", Reason: "checksum", Events: 2}}, Missing: 2},
+	DeadLetters: &api.SystemLetters{Open: 1, Total: 2}, Memory: api.SystemMemory{Bytes: 1 << 20},
+}
+
 // server is an API over a store in memory, behind a real listener.
 type server struct {
 	*httptest.Server
@@ -67,6 +77,7 @@ func newServer(t testing.TB, change ...func(*api.Options)) *server {
 		}),
 	}
 	newLetterbox(t).serve(&o)
+	o.System = func(context.Context) api.System { return system }
 	for _, c := range change {
 		c(&o)
 	}

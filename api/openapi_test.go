@@ -158,7 +158,7 @@ func TestOpenAPIDescribesTheAnswers(t *testing.T) {
 		"/v1/events?limit=0", "/v1/events?q=(", "/v1/events?user_id=nobody",
 		"/v1/events/" + numbered(3).ID.String(), "/v1/events/" + numbered(999).ID.String(), "/v1/events/42",
 		"/v1/counts", "/v1/counts?interval=auto", "/v1/counts?interval=2s&by=user_id&top=2", "/v1/counts?by=labels.env", "/v1/counts?top=0",
-		"/v1/export", "/v1/export?format=csv", "/v1/export?format=tar", "/v1/events/tail?since=never",
+		"/v1/system", "/v1/system?x=1", "/v1/export", "/v1/export?format=csv", "/v1/export?format=tar", "/v1/events/tail?since=never",
 		"/v1/events/tail?last_event_id=0:1@0100000000000000",
 	} {
 		t.Run(path, func(t *testing.T) { check.send(t, "GET", path, "", "") })
