@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// The files are written for people. What is sent leaves out comments, indentation
-// and the spaces that the grammar does not need; names and line ends stay, so a
-// browser's debugger still shows readable code. Nothing is renamed or moved.
+// The files are written for people. What is sent leaves out comments and the white
+// space that the grammar does not need. Nothing is renamed or moved, and a line
+// end stays wherever it could end a statement, so a browser's debugger shows the
+// code as it is, once it is asked to indent it.
 
 // pack returns a file as it is sent.
 func pack(ext string, text []byte) []byte {
@@ -55,8 +56,9 @@ func packScript(text []byte) []byte {
 		}
 		switch {
 		case len(out) == 0:
-		case line:
+		case line && strings.IndexByte("{([,;", out[len(out)-1]) < 0:
 			out = append(out, '\n')
+		case line: // no statement ends after these, but where it says so itself
 		case gap && needsSpace(out[len(out)-1], c):
 			out = append(out, ' ')
 		}

@@ -10,7 +10,7 @@ import (
 
 func TestPackScript(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
-		{"  const a = 1; // one\n\n\n  // two\n  let b = a;", "const a=1;\nlet b=a;\n"},
+		{"  const a = 1; // one\n\n\n  // two\n  let b = a;", "const a=1;let b=a;\n"},
 		{"return /* why */ x", "return x\n"},
 		{"a + +b; a - -b; a++ + b", "a+ +b;a- -b;a++ +b\n"},
 		{`"//  not" + '/* nor  */'`, `"//  not"+'/* nor  */'` + "\n"},
@@ -21,6 +21,8 @@ func TestPackScript(t *testing.T) {
 		{"return /x  y/.test(s)", "return/x  y/.test(s)\n"},
 		{"if (/a/ in b) c", "if(/a/ in b)c\n"},
 		{"f()\n(g)", "f()\n(g)\n"},
+		{"if (a) {\n  b(\n    c,\n    d\n  )\n}\ne", "if(a){b(c,d\n)\n}\ne\n"},
+		{"return\na", "return\na\n"},
 	} {
 		got := string(packScript([]byte(tt.text)))
 		if got != tt.want {

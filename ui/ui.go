@@ -86,7 +86,7 @@ func New() (*Handler, error) {
 	for _, name := range names {
 		fmt.Fprintf(sum, "%s %d\n%s", name, len(contents[name]), contents[name])
 	}
-	h := &Handler{version: hex.EncodeToString(sum.Sum(nil))[:16], files: make(map[string]*file)}
+	h := &Handler{version: hex.EncodeToString(sum.Sum(nil))[:12], files: make(map[string]*file)}
 	for _, name := range names {
 		address, body := "/ui/"+h.version+"/"+name, contents[name]
 		if document, ok := strings.CutSuffix(name, ".html"); ok {
@@ -121,7 +121,7 @@ func (h *Handler) document(name string, contents map[string][]byte) ([]byte, err
 }
 
 // imports finds what a module loads before it runs.
-var imports = regexp.MustCompile(`(?m)^import\b[^;"]*"\./([\w-]+\.js)"`)
+var imports = regexp.MustCompile(`(?:^|[;\n])import\b[^;"(]*"\./([\w-]+\.js)"`)
 
 // imported adds to found what a module imports, and what that imports in turn.
 func imported(contents map[string][]byte, name string, found []string) []string {

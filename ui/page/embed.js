@@ -1,5 +1,5 @@
 // The viewer that another product shows in a frame. It asks with a viewer token
-// and nothing else: no cookie, no storage. The token comes in the fragment
+// and nothing else: no cookie. The token comes in the fragment
 // (#token=…) or from the embedding page:
 //
 //   frame.contentWindow.postMessage({type: "daybook:token", token: "dbv_…"}, origin)
@@ -93,6 +93,7 @@ class Viewer {
     zone.utc = s.tz !== "local";
     this.query.value = s.q;
     this.range.show();
+    this.rows.zone();
     if (["q", "from", "to"].some((k) => s[k] !== before[k])) this.run();
     if (s.tz !== before.tz) this.rows.redraw();
     if (s.event !== before.event) this.open();

@@ -6,6 +6,11 @@ import { clock, day, interval, iso, num, parts, short, zoneName } from "./format
 
 export const OUTCOMES = ["success", "unknown", "failure", "denied"]; // from the bottom up
 
+const WIDTHS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 2419200];
+
+// widthFor is an interval for the server that makes at most 110 bars of a span in ms.
+export const widthFor = (span) => (WIDTHS.find((w) => span / w / 1000 <= 110) ?? Math.ceil(span / 110 / 864e5) * 86400) + "s";
+
 export class Histogram {
   constructor({ zoom, height = 72 }) {
     Object.assign(this, { zoom, height });
@@ -29,6 +34,7 @@ export class Histogram {
     const end = to ?? Date.parse(counts.to ?? Date.now());
     const first = Math.floor(begin / this.width) * this.width;
     const n = Math.max(1, Math.min(2000, Math.ceil((end - first) / this.width)));
+    this.keep = Math.max(n, 60); // bars of a live result; the oldest goes when one comes
     this.bars = Array.from({ length: n }, (_, i) => ({ start: first + i * this.width, by: {}, total: 0 }));
     const put = (start, outcome, count) => {
       const bar = this.bars[Math.floor((Date.parse(start) - first) / this.width)];
@@ -45,7 +51,8 @@ export class Histogram {
     let i = Math.floor((at - first) / this.width);
     if (i < 0) return;
     while (i >= this.bars.length && this.bars.length < 4000) this.bars.push({ start: this.bars.at(-1).start + this.width, by: {}, total: 0 });
-    if (this.bars.length > 120) { const extra = this.bars.length - 120; this.bars.splice(0, extra); i -= extra; }
+    const extra = this.bars.length - this.keep;
+    if (extra > 0) { this.bars.splice(0, extra); i -= extra; }
     const bar = this.bars[i];
     if (!bar) return;
     bar.by[outcome] = (bar.by[outcome] ?? 0) + 1;
@@ -56,7 +63,7 @@ export class Histogram {
     const end = this.bars.at(-1)?.start;
     if (end === undefined || to < end + this.width) return;
     this.bars.push({ start: end + this.width, by: {}, total: 0 });
-    if (this.bars.length > 120) this.bars.shift();
+    if (this.bars.length > this.keep) this.bars.shift();
   }
 
   clear() {

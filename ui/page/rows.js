@@ -3,7 +3,7 @@
 // a share of the result, while wheel and keys still move by rows.
 
 import { button, clear, h, safe } from "./dom.js";
-import { ago, clock, day, exact } from "./format.js";
+import { ago, clock, day, exact, zoneName } from "./format.js";
 
 const TALLEST = 6_000_000; // px
 const OVERSCAN = 8;
@@ -84,7 +84,7 @@ export class Rows {
 
   // rebase keeps the scroll bar honest where rows are higher than an element can be.
   rebase() {
-    const real = this.length * this.rowHeight, tall = Math.min(real, TALLEST), view = this.el.clientHeight;
+    const real = this.length * this.rowHeight, tall = Math.min(real, TALLEST), view = this.bodyView();
     const y = this.el.scrollTop, moved = Math.abs(y - (this.lastY ?? 0));
     this.lastY = y;
     if (real <= TALLEST) { this.shift = 0; return; }
@@ -165,6 +165,8 @@ export class Rows {
     const now = Date.now();
     for (const el of this.body.querySelectorAll("[data-t]")) el.textContent = ago(el.dataset.t, now);
   }
+
+  zone() { this.header.firstChild.textContent = `Time (${zoneName()})`; }
 
   redraw() {
     this.clearDrawn();

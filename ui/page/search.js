@@ -6,8 +6,8 @@ import { announce, button, clear, h, icon, safe, toast } from "./dom.js";
 import { chips, QueryBox, applyFilter } from "./query.js";
 import { detail, failedDetail, fetchEvent, loadingDetail } from "./detail.js";
 import { Facets } from "./facets.js";
-import { clock, num, plural, zoneName } from "./format.js";
-import { Histogram, OUTCOMES } from "./histogram.js";
+import { clock, num, plural } from "./format.js";
+import { Histogram, OUTCOMES, widthFor } from "./histogram.js";
 import { Live } from "./live.js";
 import { moment, PRESETS, rangeButton, rangeLabel } from "./range.js";
 import { describe, message, Rows } from "./rows.js";
@@ -59,7 +59,7 @@ export class SearchView {
     const changed = (...keys) => keys.some((k) => s[k] !== before[k]);
     if (changed("q")) { this.query.value = s.q; this.chips.show(s.q); }
     if (changed("from", "to", "tz")) this.range.show();
-    if (changed("tz")) { this.rows.header.firstChild.textContent = `Time (${zoneName()})`; this.rows.redraw(); this.histogram.draw(); }
+    if (changed("tz")) { this.rows.zone(); this.rows.redraw(); this.histogram.draw(); }
     if (changed("q", "from", "to", "live", "view")) this.run();
     if (changed("event", "tz")) this.showEvent();
   }
@@ -95,8 +95,9 @@ export class SearchView {
       else this.messageOff();
       if (state.event) this.rows.selectID(state.event);
       await this.count(source, signal);
-      if (!keep || !this.live) await this.facets.show(this.params, signal);
+      if (!keep) announce(`${this.total.textContent}, ${rangeLabel(state)}`);
       if (this.live && !signal.aborted) this.recount = setTimeout(() => this.countAgain(source, signal), RECOUNT);
+      if (!keep || !this.live) await this.facets.show(this.params, signal);
     } catch (e) {
       if (e.name === "AbortError" || signal.aborted) return;
       this.failed(e);
@@ -106,11 +107,13 @@ export class SearchView {
   }
 
   async count(source, signal) {
-    const counts = await get("/v1/counts", { ...this.params, interval: "auto", by: "outcome", top: 10 }, { signal });
+    // Where the range is open the server knows the last event, and the page what time it is.
+    const from = moment(state.from), to = moment(state.to) ?? (from !== null || this.live ? Date.now() : null);
+    const counts = await get("/v1/counts", { ...this.params, interval: from !== null && to > from ? widthFor(to - from) : "auto", by: "outcome", top: 10 }, { signal });
     if (signal.aborted) return;
     source.setCounts(counts);
-    const relative = (t) => /^(now)?[+-]|^now$/.test(t);
-    this.histogram.set(counts, { from: state.from ? moment(state.from) : null, to: state.to ? moment(state.to) : relative(state.from) || this.live ? Date.now() : null });
+    this.histogram.set(counts, { from, to });
+    this.base = counts.total - (this.live?.count ?? 0);
     this.showTotal(counts);
     this.rows.draw();
   }
@@ -124,7 +127,6 @@ export class SearchView {
     this.total.textContent = plural(counts.total, "event");
     const by = Object.fromEntries((counts.groups ?? []).map((g) => [g.value, g.count]));
     clear(this.legend, [...OUTCOMES].reverse().filter((o) => by[o]).map((o) => h("span.key", h("i", { class: "swatch " + o }), `${o} `, h("b", num(by[o])))));
-    announce(`${plural(counts.total, "event")}, ${rangeLabel(state)}`);
   }
 
   changed(source) {
@@ -202,6 +204,7 @@ export class SearchView {
 
   stopLive() {
     clearTimeout(this.recount);
+    this.base = undefined;
     this.live?.stop();
     this.live = null;
     this.pill.hidden = true;
@@ -222,8 +225,9 @@ export class SearchView {
     if (s.unseen) this.pill.textContent = `${num(s.unseen)} new`;
     const rate = s.rate >= 0.5 ? `${num(Math.round(s.rate))} events/s · ` : "";
     const text = s.state === "ended" ? s.problem.message : s.state !== "open" ? "reconnecting…"
-      : `${rate}${num(s.count)} new since ${clock(s.began)}${s.paused ? " · paused" : ""}${s.gap ? " · too fast to read: every event is counted, a sample is shown" : ""}`;
+      : `${rate}${num(s.count)} new since ${clock(s.began)}${s.paused ? " · paused" : ""}${s.gap ? " · a sample is shown, every event counted" : ""}`;
     if (this.liveStatus.textContent !== text) this.liveStatus.textContent = text;
+    if (this.base !== undefined && s.count) this.total.textContent = plural(this.base + s.count, "event");
     if (this.live && !this.message.hidden && s.count) this.messageOff();
   }
 
