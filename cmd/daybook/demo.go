@@ -65,6 +65,7 @@ func (c *cli) demo(ctx context.Context, s *settings.Settings) error {
 	if err == nil {
 		fmt.Fprintf(c.stdout, `Harbour & Finch is at work. Events are kept in %s
 
+  look       %[2]s in a browser
   watch      %[3]s tail --server %[2]s
   search     %[3]s query --server %[2]s 'outcome:denied'
   count      %[3]s count --server %[2]s --by action

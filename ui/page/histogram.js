@@ -28,8 +28,8 @@ export class Histogram {
 
   // set shows an answer of /v1/counts. end is how far the range reaches where the
   // answer only knows its last event.
-  set(counts, { from, to } = {}) {
-    this.width = interval(counts.interval) || 1000;
+  set(counts, { from, to, width }) {
+    this.width = interval(counts.interval ?? width) || 1000;
     const begin = from ?? Date.parse(counts.from ?? counts.buckets?.[0]?.start ?? Date.now());
     const end = to ?? Date.parse(counts.to ?? Date.now());
     const first = Math.floor(begin / this.width) * this.width;
@@ -94,7 +94,7 @@ export class Histogram {
       svg("line.base", { x1: 0, x2: W, y1: plotH + 0.5, y2: plotH + 0.5 }),
       OUTCOMES.map((o) => paths[o] && svg("path", { class: "bar " + o, d: paths[o] })),
       this.ticks(W).map(({ x, text, anchor }) => [svg("line.tick", { x1: x, x2: x, y1: plotH, y2: plotH + 3 }), svg("text.label", { x, y: H - 3, "text-anchor": anchor }, text)]),
-      this.bars.length ? svg("text.label.most", { x: 2, y: 10 }, short(most)) : null,
+      most > 1 ? svg("text.label.most", { x: 2, y: 10 }, short(most)) : null,
       this.cursor = svg("rect.cursor", { y: 0, height: plotH, width: step, visibility: "hidden" }),
       this.brush = svg("rect.brush", { y: 0, height: plotH, visibility: "hidden" }));
     this.step = step;

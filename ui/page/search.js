@@ -109,10 +109,11 @@ export class SearchView {
   async count(source, signal) {
     // Where the range is open the server knows the last event, and the page what time it is.
     const from = moment(state.from), to = moment(state.to) ?? (from !== null || this.live ? Date.now() : null);
-    const counts = await get("/v1/counts", { ...this.params, interval: from !== null && to > from ? widthFor(to - from) : "auto", by: "outcome", top: 10 }, { signal });
+    const width = from !== null && to > from ? widthFor(to - from) : "auto";
+    const counts = await get("/v1/counts", { ...this.params, interval: width, by: "outcome", top: 10 }, { signal });
     if (signal.aborted) return;
     source.setCounts(counts);
-    this.histogram.set(counts, { from, to });
+    this.histogram.set(counts, { from, to, width });
     this.base = counts.total - (this.live?.count ?? 0);
     this.showTotal(counts);
     this.rows.draw();
