@@ -249,12 +249,12 @@ export class QueryBox {
     this.hide();
     this.checkLater.cancel();
     const q = this.value.trim();
-    if (q) remember(q);
     this.submit(q);
   }
 }
 
 const history = () => store.get("history", []);
+// remember keeps a filter that was asked and understood.
 export const remember = (q) => store.set("history", [q, ...history().filter((x) => x !== q)].slice(0, 30));
 
 // chips shows the parts of the filter, each to be taken out or turned around.
@@ -300,4 +300,4 @@ function builder(anchor, apply) {
   changed();
 }
 
-export const applyFilter = (q) => { if (q) remember(q); set({ q, event: "" }); };
+export const applyFilter = (q) => set({ q, event: "" });

@@ -3,7 +3,7 @@
 
 import { get } from "./api.js";
 import { announce, button, clear, h, icon, safe, toast } from "./dom.js";
-import { chips, QueryBox, applyFilter } from "./query.js";
+import { applyFilter, chips, QueryBox, remember } from "./query.js";
 import { detail, failedDetail, fetchEvent, loadingDetail } from "./detail.js";
 import { Facets } from "./facets.js";
 import { clock, num, plural } from "./format.js";
@@ -86,6 +86,7 @@ export class SearchView {
       await source.first();
       if (signal.aborted) return;
       this.source = source;
+      if (state.q && !keep) remember(state.q);
       if (this.live) this.live.known = new Set(source.pages[0]?.rows.map((r) => r.event_id));
       this.rows.setSource(source, { keep });
       this.drawnIn = performance.now() - began;
