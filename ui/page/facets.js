@@ -42,6 +42,10 @@ export class Facets {
     await Promise.all([worker(), worker()]);
   }
 
+  clear() {
+    for (const s of this.sections.values()) { clear(s.list); s.count.textContent = ""; }
+  }
+
   async load(field) {
     const s = this.sections.get(field), { params, signal, key } = this;
     s.list.classList.add("stale");

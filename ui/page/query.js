@@ -55,7 +55,7 @@ export class QueryBox {
     this.submit = submit;
     this.overlay = h("pre.overlay", { "aria-hidden": "true" });
     this.input = h("textarea", { id: "query", rows: 1, spellcheck: "false", autocapitalize: "off", autocomplete: "off", autocorrect: "off", maxlength: 16384, enterkeyhint: "search", placeholder: "Filter: user_id:alice action:document.* -outcome:success", "aria-label": "Filter", "aria-autocomplete": "list", "aria-haspopup": "listbox", "aria-controls": "suggestions", "aria-describedby": "query-error", testid: "query", input: () => this.typed(), keydown: (e) => this.key(e), blur: () => setTimeout(() => this.hide(), 120), focus: () => this.input.value === "" && this.suggest(), click: () => this.suggest(), scroll: () => { this.overlay.scrollTop = this.input.scrollTop; } });
-    this.list = h("ul", { id: "suggestions", role: "listbox", "aria-label": "Suggestions", hidden: true, testid: "suggestions" });
+    this.list = h("ul", { id: "suggestions", role: "listbox", tabindex: -1, "aria-label": "Suggestions", hidden: true, testid: "suggestions" });
     this.fault = h("div.query-error", { id: "query-error", role: "alert", hidden: true, testid: "query-error" });
     this.clearButton = button("Clear filter", { icon: "close", iconOnly: true, class: "quiet", hidden: true, on: () => { this.value = ""; this.go(); this.input.focus(); } });
     this.el = h("form.query", { role: "search", submit: (e) => { e.preventDefault(); this.go(); } },

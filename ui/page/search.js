@@ -177,10 +177,15 @@ export class SearchView {
 
   failed(e) {
     this.took.textContent = "";
+    if (e.kind !== "offline") { // what was counted belongs to another search
+      this.total.textContent = "";
+      clear(this.legend);
+      this.histogram.clear();
+      this.facets.clear();
+    }
     if (e.kind === "invalid-filter") {
       this.query.error(e.doc);
       this.say("The filter cannot be read", e.doc.errors?.[0]?.reason ?? e.message);
-      this.histogram.clear();
     } else if (e.kind === "offline") {
       if (!this.source) this.say("The server does not answer", "The page asks again until it does.");
       else this.el.classList.add("stale");
