@@ -27,8 +27,6 @@ const (
 // subfolder may have a line of its own: redaction takes the filter language's
 // selectors, which the rest of ingest has no use for.
 var mayImport = map[string][]string{
-	"ui":            {},
-	"access/oidc":   {},
 	"event":         {},
 	"filter":        {"event"},
 	"internal/vfs":  {},
@@ -37,8 +35,12 @@ var mayImport = map[string][]string{
 	"ingest":        {"event", "stream", "internal/problem"},
 	"ingest/redact": {"event", "filter"},
 	"index":         {"event", "stream", "store"},
-	"query":         {"event", "filter", "store"},
-	"api":           {"event", "filter", "store", "store/column", "store/parquet", "query", "index", "internal/problem"},
+	"ui":            {},
+	"access/oidc":   {},
+	"audit":         {"access", "event"},
+	"access":        {"event", "filter", "internal/state"},
+	"query":         {"access", "event", "filter", "store"},
+	"api":           {"access", "access/gate", "access/keyring", "audit", "event", "filter", "store", "store/column", "store/parquet", "query", "index", "internal/problem", "internal/saved"},
 	"importer":      {"event"},
 	"internal":      {"event", "internal"},
 	"internal/sim":  {"*"},
