@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,6 +28,9 @@ type Decoder struct {
 	// (received_at, partition, offset) and ignore them, to take in again what
 	// Daybook exported. Otherwise they are refused.
 	AllowSet bool
+
+	// Tenant is that of events which name none; "": DefaultTenant.
+	Tenant string
 
 	rewriter
 	bad   FieldSet // the fields that an error was reported for
@@ -175,7 +179,7 @@ func (d *Decoder) finish(e *Event) {
 		}
 	}
 	if e.TenantID == "" {
-		e.TenantID = DefaultTenant
+		e.TenantID = cmp.Or(d.Tenant, DefaultTenant)
 	}
 	if e.Outcome == "" {
 		e.Outcome = DefaultOutcome

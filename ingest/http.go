@@ -59,6 +59,9 @@ type HTTPOptions struct {
 	MaxWait     time.Duration // how long a request waits for others to give some of these back
 	Stall       time.Duration // how long a publisher may send nothing in the midst of a body; 408
 
+	// Door returns what a request's sender may publish; nil: whatever it likes.
+	Door func(*http.Request) Door
+
 	Logger *slog.Logger // nil: nothing is logged
 }
 
@@ -92,7 +95,7 @@ func (o *HTTPOptions) setDefaults() {
 //	408  the body stopped coming
 //	413  a limit was reached; the detail names it
 //	415  the type or coding of the body is not accepted
-//	429  overload; Retry-After
+//	429  overload, or more than the key may publish; Retry-After
 //	503  the stream takes no events: the disk is full or has failed, or the
 //	     server is stopping; Retry-After
 //
@@ -173,6 +176,7 @@ type request struct {
 	split   splitter
 	decoder event.Decoder
 	event   event.Event
+	door    Door // nil: everything is admitted
 	answer  answer
 	head    []byte
 	batch   *Batch
@@ -193,7 +197,7 @@ func (q *request) release() {
 		q.weight = 0
 	}
 	q.event = event.Event{}
-	q.split.r, q.body = nil, nil
+	q.split.r, q.body, q.door, q.decoder.Tenant = nil, nil, nil, ""
 	if cap(q.answer.results)+cap(q.answer.refused)+cap(q.head) > maxPooled {
 		return
 	}
@@ -206,6 +210,9 @@ func (q *request) run(w http.ResponseWriter, r *http.Request) error {
 	h := q.h
 	q.coding = identity
 	q.answer.reset(false)
+	if err := q.enter(r); err != nil {
+		return err
+	}
 	if err := q.parameters(w, r); err != nil {
 		return err
 	}
@@ -242,6 +249,20 @@ func (q *request) run(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return q.verdict()
+}
+
+// enter asks the door.
+func (q *request) enter(r *http.Request) error {
+	if q.h.opts.Door == nil {
+		return nil
+	}
+	q.door = q.h.opts.Door(r)
+	q.decoder.Tenant = q.door.Tenant()
+	if wait := q.door.Wait(); wait > 0 {
+		return problem.Problem{Type: "rate-limited", Status: http.StatusTooManyRequests, RetryAfter: wait,
+			Detail: "more events were published with this key than it may in a second; send again later"}
+	}
+	return nil
 }
 
 // drain reads a body that was refused to its end, as far as a body may go, and
@@ -298,6 +319,9 @@ func (q *request) add(it item) event.Errors {
 			}
 			err = q.decoder.Decode(longer.data, &q.event)
 		}
+	}
+	if err == nil && q.door != nil {
+		err = q.door.Admit(&q.event)
 	}
 	if err == nil {
 		err = q.batch.Add(&q.event)
@@ -356,6 +380,9 @@ func (e publishError) Unwrap() error { return e.error }
 func (q *request) flush(ctx context.Context) error {
 	if err := q.batch.Publish(ctx); err != nil {
 		return publishError{err}
+	}
+	if q.door != nil {
+		q.door.Charge(q.batch.Len())
 	}
 	q.answer.settle(q.batch.Receipts())
 	q.batch.Reset()

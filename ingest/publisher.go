@@ -27,6 +27,19 @@ type Store interface {
 	Visible() event.Positions
 }
 
+// Door says what one sender may publish, over whatever protocol.
+type Door interface {
+	// Tenant is that of events which name none.
+	Tenant() string
+	// Admit is asked of every event after it was decoded and before it is
+	// published. It refuses one with [event.Errors].
+	Admit(e *event.Event) error
+	// Wait returns how long the sender must wait before it publishes more; 0: not
+	// at all. Charge is told how many events were published.
+	Wait() time.Duration
+	Charge(events int)
+}
+
 // Redactor takes secrets out of events; [redact.Redactor] is one.
 //
 // [redact.Redactor]: https://pkg.go.dev/github.com/daybook-log/daybook/ingest/redact#Redactor

@@ -177,6 +177,9 @@ func (c *conn) decode(rec record, t *turn, i int) error {
 		return event.Errors{{Reason: "the record has no value; an event's JSON is expected"}}
 	}
 	e := &c.event
+	if c.decoder.Tenant = ""; c.principal.Door != nil {
+		c.decoder.Tenant = c.principal.Door.Tenant()
+	}
 	if err := c.decoder.Decode(rec.value, e); err != nil {
 		return err
 	}
@@ -186,8 +189,8 @@ func (c *conn) decode(rec record, t *turn, i int) error {
 	if e.Timestamp == event.NoTime && rec.milli >= 0 {
 		e.Timestamp = rec.milli * int64(time.Millisecond)
 	}
-	if c.principal.Admit != nil {
-		return c.principal.Admit(e)
+	if c.principal.Door != nil {
+		return c.principal.Door.Admit(e)
 	}
 	return nil
 }

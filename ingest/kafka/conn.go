@@ -32,7 +32,7 @@ type conn struct {
 	// The reader's.
 	small     []byte // memory for small requests
 	requests  int
-	principal *Principal // nil until the client has logged in
+	principal *Principal // nil until the client has logged in; then the publisher's too, as it stays
 	plain     bool       // the client has asked for SASL PLAIN
 	decoder   event.Decoder
 	event     event.Event
@@ -73,7 +73,10 @@ const (
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{s: s, net: nc}
 	c.changed = sync.NewCond(&c.mu)
-	if s.opts.Authenticate == nil {
+	switch {
+	case s.opts.Anonymous != nil:
+		c.principal = s.opts.Anonymous()
+	case s.opts.Authenticate == nil:
 		c.principal = anonymous
 	}
 	return c
@@ -96,6 +99,9 @@ func (c *conn) serve(ctx, appends context.Context) {
 		c.mu.Lock()
 		c.net = tc
 		c.mu.Unlock()
+		if state := tc.ConnectionState(); c.principal == nil && c.s.opts.Certificate != nil {
+			c.principal = c.s.opts.Certificate(&state)
+		}
 	}
 	c.r = bufio.NewReaderSize(c.net, 8<<10)
 	published := make(chan struct{})
@@ -156,13 +162,48 @@ func (c *conn) read(ctx context.Context) error {
 		}
 		c.s.metrics.Requests.Add(1)
 		c.s.metrics.RequestBytes.Add(int64(h.size + prefixSize))
+		if c.principal != nil && c.principal.ended() {
+			done()
+			return errEnded
+		}
 		err = c.handle(ctx, h, body)
 		done()
 		if err != nil {
 			return err
 		}
+		if err := c.slow(ctx); err != nil {
+			return err
+		}
 	}
 }
+
+// errEnded says that who publishes over a connection may no longer.
+var errEnded = errors.New("the key with which the client logged in has ended")
+
+// slow waits while the client has published more than it may. Kafka's brokers
+// hold a client back in the same way: they read no further request from it.
+func (c *conn) slow(ctx context.Context) error {
+	if c.principal == nil || c.principal.Door == nil {
+		return nil
+	}
+	wait := min(c.principal.Door.Wait(), maxSlow)
+	if wait == 0 {
+		return nil
+	}
+	c.s.metrics.Slowed.Add(1)
+	select {
+	case <-time.After(wait):
+		return nil
+	case <-c.principal.Ended:
+		return errEnded
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// maxSlow is the longest that a client is held back at a time: well below what
+// clients take for a broker that is gone.
+const maxSlow = 10 * time.Second
 
 // answer puts the answer to a request that publishes nothing behind those of
 // the requests before it.
@@ -206,6 +247,9 @@ func (c *conn) publish(ctx context.Context) {
 			return
 		}
 		err := g.batch.Publish(ctx)
+		if err == nil && g.batch.Len() > 0 && c.principal.Door != nil {
+			c.principal.Door.Charge(g.batch.Len())
+		}
 		c.settle(g, err)
 		out = g.append(out[:0])
 		c.drop(g)

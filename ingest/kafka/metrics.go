@@ -11,6 +11,7 @@ type Metrics struct {
 	Rejected         atomic.Int64 // closed at once, because MaxConnections were open
 	HandshakesFailed atomic.Int64 // TLS handshakes that failed
 	LoginsFailed     atomic.Int64 // SASL logins that were refused
+	Slowed           atomic.Int64 // times that a client was held back, having published more than it may
 	Broken           atomic.Int64 // connections closed because of what was sent, or was not sent in time
 
 	Requests      atomic.Int64 // of any kind

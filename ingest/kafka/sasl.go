@@ -58,6 +58,9 @@ func (c *conn) authenticate(ctx context.Context, q *kmsg.SASLAuthenticateRequest
 		c.s.log.Info("a Kafka client could not log in", "remote", c.net.RemoteAddr(), "err", err)
 		r.ErrorCode = kerr.SaslAuthenticationFailed.Code
 		r.ErrorMessage = kmsg.StringPtr("the id or the secret of the key is wrong")
+		if errors.Is(err, ErrNoRight) {
+			r.ErrorMessage = kmsg.StringPtr(ErrNoRight.Error())
+		}
 		return r, errLogin
 	}
 	return r, nil

@@ -55,10 +55,18 @@ type Options struct {
 	TLS *tls.Config // nil: connections are not encrypted
 
 	// Authenticate returns who a client is that logs in with SASL PLAIN. Its
-	// error is not shown to the client. It compares in constant time. nil:
-	// nobody logs in. With Authenticate and without TLS only a loopback address
-	// can be listened on.
+	// error is not shown to the client, but for ErrNoRight. It compares in
+	// constant time. nil: nobody logs in. With Authenticate and without TLS only a
+	// loopback address can be listened on.
 	Authenticate func(ctx context.Context, user, password string) (*Principal, error)
+
+	// Anonymous returns who publishes over a connection without logging in; nil,
+	// or its being nil: nobody does where there is Authenticate, and else anyone.
+	Anonymous func() *Principal
+
+	// Certificate returns who a client is by the certificate that it has shown in
+	// the TLS handshake; nil, or its being nil: it has to log in.
+	Certificate func(*tls.ConnectionState) *Principal
 
 	MaxRequest     int           // bytes of a request; the connection of a larger one is closed
 	MaxUnpacked    int           // bytes of a record batch after decompression, and of its events in canonical form; MESSAGE_TOO_LARGE
@@ -77,11 +85,22 @@ type Principal struct {
 	// nothing to do with one another, whatever producer id they claim.
 	ID string
 
-	// Admit is asked of every event after it was decoded and before it is
-	// published. It may complete the event, or refuse it with [event.Errors].
-	// nil: every event is admitted.
-	Admit func(*event.Event) error
+	Door  ingest.Door     // what it may publish; nil: whatever it likes
+	Ended <-chan struct{} // closed when it may no longer; nil: it always may
 }
+
+// ended reports whether p may no longer publish.
+func (p *Principal) ended() bool {
+	select {
+	case <-p.Ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// ErrNoRight is what Authenticate returns for a key that may do other things.
+var ErrNoRight = errors.New("the key has not the right to write")
 
 // anonymous is who publishes when nobody has to log in.
 var anonymous = &Principal{}

@@ -90,13 +90,20 @@ func keys(_ context.Context, user, password string) (*Principal, error) {
 	if user != "alice" || password != "secret" {
 		return nil, errors.New("no such key")
 	}
-	return &Principal{ID: user, Admit: func(e *event.Event) error {
-		if e.TenantID != event.DefaultTenant {
-			return event.Errors{{Field: "tenant_id", Value: e.TenantID, Reason: "is not the key's"}}
-		}
-		e.TenantID = "acme"
-		return nil
-	}}, nil
+	return &Principal{ID: user, Door: new(acmesDoor)}, nil
+}
+
+// acmesDoor lets events of the tenant acme in, as many as it likes.
+type acmesDoor struct{}
+
+func (*acmesDoor) Tenant() string      { return "acme" }
+func (*acmesDoor) Wait() time.Duration { return 0 }
+func (*acmesDoor) Charge(int)          {}
+func (*acmesDoor) Admit(e *event.Event) error {
+	if e.TenantID != "acme" {
+		return event.Errors{{Field: "tenant_id", Value: e.TenantID, Reason: "is not the key's"}}
+	}
+	return nil
 }
 
 // Clients log in over TLS; one that cannot is told so.

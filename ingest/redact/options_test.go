@@ -69,24 +69,6 @@ func TestParseMethod(t *testing.T) {
 	}
 }
 
-func TestSplitList(t *testing.T) {
-	for _, tt := range []struct{ list, want string }{
-		{"", ""},
-		{"a", "a"},
-		{" a , b,,c ,", "a|b|c"},
-		{`/\d{1,3}/, jwt`, `/\d{1,3}/|jwt`},
-		{`jwt,/a,b/,/c/`, `jwt|/a,b/|/c/`},
-		{`/a\/,b/,c`, `/a\/,b/|c`},
-		{`/[/,]+x/,c`, `/[/|]+x/|c`}, // a slash before a comma ends an expression unless a backslash is before it
-		{`labels."a,b",metadata.x."c\",d".e`, `labels."a,b"|metadata.x."c\",d".e`},
-		{`/open,a`, `/open,a`},
-	} {
-		if got := strings.Join(SplitList(tt.list), "|"); got != tt.want {
-			t.Errorf("%s is split into %s, want %s", tt.list, got, tt.want)
-		}
-	}
-}
-
 // TestDefaultKeys holds the list to what it says it is.
 func TestDefaultKeys(t *testing.T) {
 	everything, scalarsOnly := DefaultKeys()

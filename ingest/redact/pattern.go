@@ -138,9 +138,6 @@ func (r *Redactor) replace(tenant, text string, may []*pattern, limit int) (out 
 	for range maxRounds {
 		again := false
 		for _, p := range may {
-			if p.mayMatch != nil && !p.mayMatch(out) {
-				continue // another string of the document did
-			}
 			var did bool
 			if out, did = r.replaceMatches(tenant, out, p.find(out)); did {
 				again = true

@@ -198,35 +198,3 @@ func (r *Redactor) concernsPath(json string) bool {
 		json = rest[end:]
 	}
 }
-
-// SplitList splits a setting at its commas and trims the parts; empty ones are left
-// out. A comma inside an expression between slashes or a quoted key splits nothing:
-//
-//	card-number, /a{1,3}/, labels."x,y"
-//
-// An expression ends with a slash before a comma or the end; \/ is a slash inside.
-func SplitList(list string) (parts []string) {
-	for list != "" {
-		list = strings.TrimSpace(list)
-		end, expression, quoted := 0, strings.HasPrefix(list, "/"), false
-		for ; end < len(list); end++ {
-			c := list[end]
-			if c == '\\' && (expression || quoted) {
-				end++
-			} else if c == '"' && !expression {
-				quoted = !quoted
-			} else if c == '/' && expression && end > 0 {
-				rest := strings.TrimSpace(list[end+1:])
-				expression = rest != "" && rest[0] != ','
-			} else if c == ',' && !expression && !quoted {
-				break
-			}
-		}
-		end = min(end, len(list))
-		if part := strings.TrimSpace(list[:end]); part != "" {
-			parts = append(parts, part)
-		}
-		list = list[min(end+1, len(list)):]
-	}
-	return parts
-}
