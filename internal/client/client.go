@@ -8,6 +8,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +29,7 @@ import (
 type Client struct {
 	base string
 	http *http.Client
+	key  string // API key or viewer token; "": none is shown
 
 	// OnMissing, if set, is told when an answer lacks events because segments
 	// that held them are damaged: how many these held.
@@ -35,15 +39,45 @@ type Client struct {
 	TailPause time.Duration
 }
 
+// Options are what a client may need besides the server's address.
+type Options struct {
+	Key string // API key or viewer token to show; "": none
+	CA  string // PEM file of the authorities to trust; "": the system's
+}
+
 // New returns a client of the server at base, such as http://127.0.0.1:7575.
-func New(base string) (*Client, error) {
+func New(base string) (*Client, error) { return NewWith(base, Options{}) }
+
+// NewWith is New with options.
+func NewWith(base string, o Options) (*Client, error) {
 	u, err := url.Parse(base)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return nil, fmt.Errorf("server %q: not an http or https URL, such as http://127.0.0.1:7575", base)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
-	return &Client{base: strings.TrimSuffix(base, "/"), http: &http.Client{Transport: transport}, TailPause: time.Second}, nil
+	if o.CA != "" {
+		pem, err := os.ReadFile(o.CA)
+		if err != nil {
+			return nil, fmt.Errorf("authorities to trust: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("authorities to trust: %s holds no certificate in PEM form", o.CA)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &Client{base: strings.TrimSuffix(base, "/"), http: &http.Client{Transport: transport}, key: o.Key, TailPause: time.Second}, nil
+}
+
+// request makes a request that shows the key. A redirect to another host does not
+// carry it on.
+func (c *Client) request(ctx context.Context, method, target string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err == nil && c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	return req, err
 }
 
 // Problem is a server's answer that is not a success (RFC 9457).
@@ -140,7 +174,7 @@ func (c *Client) Publish(ctx context.Context, ndjson []byte, onRetry func(error,
 var errAnswer = errors.New("the answer is not one of a Daybook server")
 
 func (c *Client) publishOnce(ctx context.Context, ndjson []byte) (*Result, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/v1/events", bytes.NewReader(ndjson))
+	req, err := c.request(ctx, http.MethodPost, c.base+"/v1/events", bytes.NewReader(ndjson))
 	if err != nil {
 		return nil, err
 	}
@@ -334,7 +368,7 @@ func (c *Client) get(ctx context.Context, path string, params url.Values, lastID
 	if len(params) > 0 {
 		target += "?" + params.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	req, err := c.request(ctx, http.MethodGet, target, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ func (c *Client) DiscardDeadLetter(ctx context.Context, id string) (json.RawMess
 
 func (c *Client) resolve(ctx context.Context, id, how string, body []byte) (json.RawMessage, error) {
 	target := c.base + "/v1/dead-letters/" + url.PathEscape(id) + "/" + how
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(body))
+	req, err := c.request(ctx, http.MethodPost, target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

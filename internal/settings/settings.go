@@ -55,7 +55,9 @@ type Settings struct {
 	QueryConcurrency   int
 	QueryMemory        Size
 
-	Kafka Kafka
+	Kafka  Kafka
+	Access Access
+	Redact Redact
 }
 
 // Kafka is what a server can be told about the cluster that is its stream.
@@ -120,6 +122,8 @@ func Defaults() *Settings {
 		QueryTimeout:       Duration(30 * time.Second),
 		QueryConcurrency:   16,
 		QueryMemory:        256 << 20,
+		Access:             defaultAccess(),
+		Redact:             Redact{Defaults: true, Method: "mask"},
 		Kafka: Kafka{
 			ClientID: "daybook", Topic: "daybook.events", DeadLetterTopic: "daybook.dead-letters", CreateTopics: true,
 			Partitions: 12, RetainAge: Duration(7 * 24 * time.Hour),
@@ -148,9 +152,9 @@ func (s setting) env() string {
 // all is the table of settings, in the order in which they are printed.
 func (s *Settings) all() []setting {
 	k := &s.Kafka
-	return []setting{
+	return append([]setting{
 		{"role", (*roles)(&s.Role), "what this server does: all, or some of the `roles` ingest, index and query, separated by commas"},
-		{"listen", (*text)(&s.Listen), "`address` to serve HTTP on; loopback only, since there are no keys yet"},
+		{"listen", (*text)(&s.Listen), "`address` to serve HTTP on; beyond loopback only once there is a key"},
 		{"data", (*text)(&s.Data), "`folder` that holds stream and store; made if absent"},
 		{"log.level", choice(&s.LogLevel, "debug", "info", "warn", "error"), "least `level` to log: debug, info, warn or error"},
 		{"log.format", choice(&s.LogFormat, "text", "json"), "log `format`: text or json"},
@@ -192,7 +196,7 @@ func (s *Settings) all() []setting {
 		{"kafka.sasl", choice(&k.SASL, "none", "plain", "scram-sha-256", "scram-sha-512"), "how to sign in: `none`, plain, scram-sha-256 or scram-sha-512"},
 		{"kafka.user", (*optional)(&k.User), "`name` to sign in with"},
 		{"kafka.password_file", (*optional)(&k.PasswordFile), "`file` that holds the password and nothing else"},
-	}
+	}, s.allAccess()...)
 }
 
 // Bind adds a flag for every setting. A flag that is given sets its field at
@@ -210,7 +214,7 @@ func (s *Settings) Load(flags *pflag.FlagSet, environ []string, path string) err
 	file := map[string]string{}
 	if path != "" {
 		var err error
-		if file, err = readFile(path); err != nil {
+		if file, s.Access.Roles, err = readFile(path, s.lists()); err != nil {
 			return err
 		}
 	}
@@ -251,7 +255,7 @@ func (s *Settings) Load(flags *pflag.FlagSet, environ []string, path string) err
 
 // clientEnv are the variables that other commands read and that a server
 // started from the same shell must not refuse.
-var clientEnv = []string{"DAYBOOK_CONFIG", "DAYBOOK_SERVER"}
+var clientEnv = []string{"DAYBOOK_CONFIG", "DAYBOOK_SERVER", "DAYBOOK_KEY", "DAYBOOK_CA"}
 
 // serviceLink matches the variables that Kubernetes gives every container for
 // every service of its namespace; one called daybook is likely to be there.
@@ -284,6 +288,7 @@ func (s *Settings) check() error {
 		errs = append(errs, fmt.Errorf("query.concurrency is %d; it must be at least 1", s.QueryConcurrency))
 	}
 	errs = append(errs, s.checkStream()...)
+	errs = append(errs, s.checkAccess()...)
 	if s.StreamSegmentBytes < 1<<20 {
 		errs = append(errs, fmt.Errorf("stream.segment_bytes is %v; it must be at least 1MiB", s.StreamSegmentBytes))
 	}
@@ -312,34 +317,48 @@ func (s *Settings) Print(w io.Writer) error {
 			return err
 		}
 	}
-	return nil
+	return printRoles(w, s.Access.Roles)
 }
 
-// readFile reads a YAML file into dotted paths and the text of their scalars.
-func readFile(path string) (map[string]string, error) {
+// lists returns the settings that may be a list in YAML.
+func (s *Settings) lists() map[string]bool {
+	lists := map[string]bool{}
+	for _, x := range s.all() {
+		_, lists[x.path] = x.value.(*list)
+	}
+	return lists
+}
+
+// readFile reads a YAML file into dotted paths and the text of their scalars, and
+// the roles, which are no scalars.
+func readFile(path string, lists map[string]bool) (map[string]string, []Role, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("settings file: %w", err)
+		return nil, nil, fmt.Errorf("settings file: %w", err)
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, fmt.Errorf("settings file %s: %w", path, err)
+		return nil, nil, fmt.Errorf("settings file %s: %w", path, err)
 	}
 	out := map[string]string{}
 	if len(doc.Content) == 0 {
-		return out, nil
+		return out, nil, nil
 	}
-	if err := flatten(out, "", doc.Content[0]); err != nil {
-		return nil, fmt.Errorf("settings file %s: %w", path, err)
+	roles, err := takeRoles(doc.Content[0])
+	if err == nil {
+		err = flatten(out, lists, "", doc.Content[0])
 	}
-	return out, nil
+	if err != nil {
+		return nil, nil, fmt.Errorf("settings file %s: %w", path, err)
+	}
+	return out, roles, nil
 }
 
-func flatten(out map[string]string, prefix string, n *yaml.Node) error {
+func flatten(out map[string]string, lists map[string]bool, prefix string, n *yaml.Node) error {
 	switch n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(n.Content); i += 2 {
-			if err := flatten(out, prefix+"."+n.Content[i].Value, n.Content[i+1]); err != nil {
+			if err := flatten(out, lists, prefix+"."+n.Content[i].Value, n.Content[i+1]); err != nil {
 				return err
 			}
 		}
@@ -351,6 +370,13 @@ func flatten(out map[string]string, prefix string, n *yaml.Node) error {
 		}
 		out[name] = n.Value
 		return nil
+	case yaml.SequenceNode:
+		name := strings.TrimPrefix(prefix, ".")
+		var items []string
+		if lists[name] && n.Decode(&items) == nil {
+			out[name] = (*list)(&items).String()
+			return nil
+		}
 	}
 	return fmt.Errorf("line %d: %s must be a single value", n.Line, strings.TrimPrefix(prefix, "."))
 }

@@ -5,11 +5,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
 )
 
 func load(t *testing.T, args, environ []string, yaml string) (*Settings, error) {
@@ -147,6 +149,80 @@ func TestSizesAndDurations(t *testing.T) {
 		var d Duration
 		if err := d.Set(in); err != nil || d.String() != want {
 			t.Errorf("duration %s: %v, %v; want %s", in, d, err, want)
+		}
+	}
+}
+
+func TestLists(t *testing.T) {
+	for _, c := range []struct {
+		given string
+		want  []string
+	}{
+		{"", nil},
+		{"a", []string{"a"}},
+		{" a , b,,c ", []string{"a", "b", "c"}},
+		{`metadata."a,b".c, user_agent`, []string{`metadata."a,b".c`, "user_agent"}},
+		{`/[/x]+,y/, labels."a\",b", /open,a`, []string{`/[/x]+,y/`, `labels."a\",b"`, "/open,a"}}, // a slash before a comma ends an expression
+		{`card-number, /cust-\d{1,3}/, /a\/,b/, jwt`, []string{"card-number", `/cust-\d{1,3}/`, `/a\/,b/`, "jwt"}},
+	} {
+		for name, load := range map[string]func() (*Settings, error){
+			"flag": func() (*Settings, error) { return load(t, []string{"--redact-patterns", c.given}, nil, "") },
+			"sequence": func() (*Settings, error) {
+				text, err := yaml.Marshal(map[string]any{"redact": map[string]any{"patterns": c.want}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return load(t, nil, nil, string(text))
+			},
+		} {
+			s, err := load()
+			if err != nil || !slices.Equal(s.Redact.Patterns, c.want) {
+				t.Errorf("%s %q: %q, %v; want %q", name, c.given, s.Redact.Patterns, err, c.want)
+			}
+		}
+	}
+}
+
+// Roles of people stand in the settings file alone, and what is printed is read again.
+func TestRolesOfPeople(t *testing.T) {
+	const file = `
+public_url: https://audit.example.com
+oidc: {issuer: "https://sso.example.com", client_id: daybook}
+roles:
+  - {name: security, groups: [sec], rights: [read, metrics]}
+  - name: support
+    groups: [support, "first,line"]
+    tenant: acme
+    rights: [read]
+    filter: resource:order/*
+    hide: [source_ip, metadata.ssn]
+`
+	s, err := load(t, nil, nil, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Role{
+		{Name: "security", Groups: []string{"sec"}, Rights: []string{"read", "metrics"}},
+		{Name: "support", Groups: []string{"support", "first,line"}, Tenant: "acme", Rights: []string{"read"}, Filter: "resource:order/*", Hide: []string{"source_ip", "metadata.ssn"}},
+	}
+	if !reflect.DeepEqual(s.Access.Roles, want) {
+		t.Errorf("read %+v", s.Access.Roles)
+	}
+	var printed bytes.Buffer
+	if err := s.Print(&printed); err != nil {
+		t.Fatal(err)
+	}
+	again, err := load(t, nil, nil, printed.String())
+	if err != nil || !reflect.DeepEqual(again, s) {
+		t.Errorf("printed and read again: %v\n%s", err, printed.String())
+	}
+	for name, bad := range map[string]string{
+		"a member that is none": strings.Replace(file, "tenant:", "tenants:", 1),
+		"no provider":           strings.Replace(file, `issuer: "https://sso.example.com", client_id: daybook`, `name: x`, 1),
+		"no public address":     strings.Replace(file, "public_url", "#", 1),
+	} {
+		if _, err := load(t, nil, nil, bad); err == nil {
+			t.Errorf("%s: accepted", name)
 		}
 	}
 }

@@ -162,6 +162,22 @@ func (r *roles) String() string {
 }
 func (r *roles) Type() string { return "string" }
 
+// list is texts separated by commas, see splitList.
+type list []string
+
+func (l *list) Set(v string) error {
+	*l = splitList(v)
+	return nil
+}
+
+func (l *list) String() string {
+	if l == nil {
+		return ""
+	}
+	return strings.Join(*l, ", ")
+}
+func (l *list) Type() string { return "list" }
+
 type count int
 
 func (c *count) Set(v string) error {
@@ -192,3 +208,35 @@ func (o *oneOf) Set(v string) error {
 }
 func (o *oneOf) String() string { return *o.value }
 func (o *oneOf) Type() string   { return "string" }
+
+// splitList splits a list at its commas and trims the parts; empty ones are left
+// out. A comma inside an expression between slashes or a quoted key splits nothing:
+//
+//	card-number, /a{1,3}/, labels."x,y"
+//
+// An expression ends with a slash before a comma or the end; \/ is a slash inside.
+func splitList(list string) (parts []string) {
+	for list != "" {
+		list = strings.TrimSpace(list)
+		end, expression, quoted := 0, strings.HasPrefix(list, "/"), false
+		for ; end < len(list); end++ {
+			c := list[end]
+			if c == '\\' && (expression || quoted) {
+				end++
+			} else if c == '"' && !expression {
+				quoted = !quoted
+			} else if c == '/' && expression && end > 0 {
+				rest := strings.TrimSpace(list[end+1:])
+				expression = rest != "" && rest[0] != ','
+			} else if c == ',' && !expression && !quoted {
+				break
+			}
+		}
+		end = min(end, len(list))
+		if part := strings.TrimSpace(list[:end]); part != "" {
+			parts = append(parts, part)
+		}
+		list = list[min(end+1, len(list)):]
+	}
+	return parts
+}
