@@ -8,10 +8,13 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/daybook-log/daybook/access"
 	"github.com/daybook-log/daybook/index"
 	"github.com/daybook-log/daybook/internal/problem"
+	"github.com/daybook-log/daybook/internal/saved"
 	"github.com/daybook-log/daybook/query"
 )
 
@@ -43,10 +46,16 @@ type Options struct {
 	// per scrape. The API's own and the queries' are there without it.
 	Figures []func() []Figure
 
-	// LocalOnly refuses requests whose Host is not this machine. A server without
-	// keys sets it: a page of a foreign site could otherwise reach it by a name
-	// that it lets point to 127.0.0.1 (DNS rebinding).
-	LocalOnly bool
+	// Access says how to tell who asks.
+	Access Guarding
+
+	// Searches is where saved searches are kept; nil: nowhere.
+	Searches *saved.Searches
+
+	// LocalOnly reports whether to refuse requests whose Host is not this machine,
+	// as long as there are no keys: a page of a foreign site could otherwise reach
+	// the server by a name that it lets point to 127.0.0.1 (DNS rebinding). nil: no.
+	LocalOnly func() bool
 
 	// MaxConnections is how many connections a [Server] has at once, besides a few
 	// for whoever asks how it is; 0: 10000.
@@ -64,10 +73,16 @@ type API struct {
 	ingest      http.Handler
 	letters     *index.DeadLetters
 	publisher   index.Publisher
+	searches    *saved.Searches
 	ready       func(context.Context) []Check
 	people      http.Handler
 	systemOf    func(context.Context) System
 	guard       guard
+	access      Guarding
+	everyone    *access.Grant
+	tails       *access.Slots // by tenant
+	exports     *access.Slots // by tenant
+	denied      atomic.Int64
 	mux         *http.ServeMux
 	routes      []route
 	metrics     *metrics
@@ -78,61 +93,83 @@ type API struct {
 	Close   func()          // ends the tails, so that a server can shut down
 }
 
-// route is one endpoint. Pattern is http.ServeMux's.
+// route is one endpoint.
 type route struct {
-	pattern string
+	pattern string // http.ServeMux's
+	need    access.Rights
 	handle  func(http.ResponseWriter, *http.Request)
+	query   bool // it counts among the queries that a key may have at once
 }
 
 // New returns the handler.
 func New(o Options) *API {
-	a := &API{query: o.Query, log: o.Logger, ingest: o.Ingest, letters: o.DeadLetters, publisher: o.Publisher, ready: o.Ready,
-		people: o.Page, systemOf: o.System, mux: http.NewServeMux()}
+	a := &API{
+		query: o.Query, log: o.Logger, ingest: o.Ingest, letters: o.DeadLetters, publisher: o.Publisher, ready: o.Ready,
+		people: o.Page, systemOf: o.System, mux: http.NewServeMux(),
+		access: o.Access, everyone: access.Everyone(), tails: access.NewSlots(o.Access.TailsPerTenant), exports: access.NewSlots(o.Access.ExportsPerTenant),
+	}
 	a.closing, a.Close = context.WithCancel(context.Background())
 	a.buffers.New = func() any { return new([]byte) }
-	a.routes = []route{
-		{"GET /healthz", a.healthz},
-		{"GET /readyz", a.readyz},
-		{"GET /openapi.yaml", a.openAPI},
-		{"GET /{$}", a.root},
-	}
-	if o.Query != nil {
-		a.routes = append(a.routes,
-			route{"GET /v1/events", a.search},
-			route{"GET /v1/events/{event_id}", a.get},
-			route{"GET /v1/events/tail", a.tail},
-			route{"GET /v1/counts", a.counts},
-			route{"GET /v1/export", a.export})
-		o.Figures = append(slices.Clip(o.Figures), func() []Figure { return queryFigures(o.Query.Stats()) })
-	}
-	if o.Ingest != nil {
-		a.routes = append(a.routes, route{"POST /v1/events", o.Ingest.ServeHTTP})
-	}
-	if o.DeadLetters != nil {
-		a.routes = append(a.routes,
-			route{"GET /v1/dead-letters", a.deadLetters},
-			route{"GET /v1/dead-letters/{id}", a.deadLetter},
-			route{"POST /v1/dead-letters/{id}/replay", a.replayDeadLetter},
-			route{"POST /v1/dead-letters/{id}/discard", a.discardDeadLetter})
-	}
-	if o.System != nil {
-		a.routes = append(a.routes, route{"GET /v1/system", a.system})
-	}
+	a.routes = a.routesOf(&o)
 	a.connections = newConnections(cmp.Or(o.MaxConnections, 10_000))
-	a.metrics = newMetrics(append(slices.Clip(o.Figures), a.connections.figures))
-	a.routes = append(a.routes, route{"GET /metrics", a.metrics.handler().ServeHTTP})
+	a.metrics = newMetrics(append(slices.Clip(o.Figures), a.connections.figures, a.accessFigures))
+	a.routes = append(a.routes, route{"GET /metrics", access.Metrics, a.metrics.handler().ServeHTTP, false})
 	served := a.routes
 	if o.Page != nil {
 		served = append(slices.Clip(served), pageRoutes(o.Page)...)
 	}
 	for _, r := range served {
-		a.mux.Handle(r.pattern, a.metrics.instrument(r.pattern, r.handle))
+		a.mux.Handle(r.pattern, a.metrics.instrument(r.pattern, a.guarded(r)))
 	}
 	if o.StallTimeout == 0 {
 		o.StallTimeout = 2 * time.Minute
 	}
-	a.guard = newGuard(a.closing, o.LocalOnly, o.StallTimeout, o.Logger)
+	a.guard = newGuard(a.closing, o.LocalOnly, o.Access.Secure, o.StallTimeout, o.Logger)
 	return a
+}
+
+// routesOf returns the endpoints that what o has makes possible, but for /metrics.
+// It is the one list of them, with the right that each needs.
+func (a *API) routesOf(o *Options) []route {
+	routes := []route{
+		{"GET /healthz", public, a.healthz, false},
+		{"GET /readyz", public, a.readyz, false},
+		{"GET /openapi.yaml", public, a.openAPI, false},
+		{"GET /{$}", public, a.root, false},
+	}
+	if o.Query != nil {
+		routes = append(routes,
+			route{"GET /v1/events", access.Read, a.search, true},
+			route{"GET /v1/events/{event_id}", access.Read, a.get, true},
+			route{"GET /v1/events/tail", access.Read, a.tail, false},
+			route{"GET /v1/counts", access.Read, a.counts, true},
+			route{"GET /v1/export", access.Read, a.export, true})
+		o.Figures = append(slices.Clip(o.Figures), func() []Figure { return queryFigures(o.Query.Stats()) })
+	}
+	if o.Ingest != nil {
+		routes = append(routes, route{"POST /v1/events", access.Write, o.Ingest.ServeHTTP, false})
+	}
+	if o.DeadLetters != nil {
+		routes = append(routes,
+			route{"GET /v1/dead-letters", access.Admin, a.deadLetters, false},
+			route{"GET /v1/dead-letters/{id}", access.Admin, a.deadLetter, false},
+			route{"POST /v1/dead-letters/{id}/replay", access.Admin, a.replayDeadLetter, false},
+			route{"POST /v1/dead-letters/{id}/discard", access.Admin, a.discardDeadLetter, false})
+	}
+	if o.System != nil {
+		routes = append(routes, route{"GET /v1/system", access.Metrics, a.system, false})
+	}
+	if o.Searches != nil {
+		a.searches = o.Searches
+		routes = append(routes,
+			route{"GET /v1/saved-searches", access.Read, a.listSearches, false},
+			route{"POST /v1/saved-searches", access.Read, a.saveSearch, false},
+			route{"DELETE /v1/saved-searches/{id}", access.Read, a.deleteSearch, false})
+	}
+	if o.Access.Gate != nil {
+		routes = append(routes, a.accessRoutes()...)
+	}
+	return routes
 }
 
 // ServeHTTP answers a request.

@@ -211,7 +211,7 @@ func TestPagesAreTheExport(t *testing.T) {
 
 // A server without keys answers to this machine, whatever name it is asked by.
 func TestLocalOnly(t *testing.T) {
-	s := newServer(t, func(o *api.Options) { o.LocalOnly = true })
+	s := newServer(t, func(o *api.Options) { o.LocalOnly = func() bool { return true } })
 	for host, status := range map[string]int{
 		"localhost": 200, "localhost:7575": 200, "LOCALHOST": 200, "127.0.0.1:7575": 200, "127.9.9.9": 200, "[::1]:7575": 200, "daybook.localhost": 200,
 		"evil.example": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example:7575": 403, "192.168.1.5": 403, "0.0.0.0": 403,
@@ -442,10 +442,10 @@ func TestStalledSearchFreesItsSlot(t *testing.T) {
 func TestServerLifecycle(t *testing.T) {
 	mem := querytest.New()
 	a := api.New(api.Options{Query: query.New(query.Options{Store: mem, Stream: mem}), Logger: slog.New(slog.DiscardHandler)})
-	if _, err := api.Open(t.Context(), "256.0.0.1:1", a); err == nil {
+	if _, err := api.Open(t.Context(), "256.0.0.1:1", nil, a); err == nil {
 		t.Fatal("listens on an address that is none")
 	}
-	s, err := api.Open(t.Context(), "127.0.0.1:0", a)
+	s, err := api.Open(t.Context(), "127.0.0.1:0", nil, a)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -493,7 +493,7 @@ func TestServerLifecycle(t *testing.T) {
 func TestHeaderLimit(t *testing.T) {
 	mem := querytest.New()
 	a := api.New(api.Options{Query: query.New(query.Options{Store: mem, Stream: mem}), Logger: slog.New(slog.DiscardHandler)})
-	s, err := api.Open(t.Context(), "127.0.0.1:0", a)
+	s, err := api.Open(t.Context(), "127.0.0.1:0", nil, a)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ func fewConnections(t *testing.T, n int) (addr string) {
 	t.Helper()
 	mem := querytest.New()
 	a := api.New(api.Options{Query: query.New(query.Options{Store: mem, Stream: mem}), Logger: slog.New(slog.DiscardHandler), MaxConnections: n})
-	s, err := api.Open(t.Context(), "127.0.0.1:0", a)
+	s, err := api.Open(t.Context(), "127.0.0.1:0", nil, a)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,13 @@ func (a *API) counts(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	counts, err := a.query.Counts(r.Context(), c)
+	v, err := a.view(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	a.noteSearch(r, c.Filter)
+	counts, err := v.Counts(r.Context(), c)
 	if err != nil {
 		a.fail(w, r, err)
 		return

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/daybook-log/daybook/access"
+	"github.com/daybook-log/daybook/audit"
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/index"
 	"github.com/daybook-log/daybook/internal/problem"
@@ -26,6 +29,8 @@ func (a *API) deadLetters(w http.ResponseWriter, r *http.Request) {
 		which.State = ""
 	}
 	which.Class, _ = p.Text("class")
+	scope := &GrantOf(r.Context()).Scope
+	which.Sees = scope.SeesRecord
 	limit := p.Int("limit", 50, 1, 200)
 	if text, ok := p.Text("cursor"); ok {
 		b, err := base64.RawURLEncoding.DecodeString(text)
@@ -67,18 +72,12 @@ func (a *API) deadLetters(w http.ResponseWriter, r *http.Request) {
 
 // deadLetter answers GET /v1/dead-letters/{id}.
 func (a *API) deadLetter(w http.ResponseWriter, r *http.Request) {
-	a.withLetter(w, r, func(pos event.Position) (index.DeadLetter, error) {
-		d, ok, err := a.letters.Get(r.Context(), pos)
-		if err == nil && !ok {
-			err = index.ErrNoLetter
-		}
-		return d, err
-	})
+	a.withLetter(w, r, "", func(d index.DeadLetter) (index.DeadLetter, error) { return d, nil })
 }
 
 // replayDeadLetter answers POST /v1/dead-letters/{id}/replay.
 func (a *API) replayDeadLetter(w http.ResponseWriter, r *http.Request) {
-	a.withLetter(w, r, func(pos event.Position) (index.DeadLetter, error) {
+	a.withLetter(w, r, "dead_letter.replay", func(d index.DeadLetter) (index.DeadLetter, error) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, event.MaxSize))
 		if err != nil {
 			return index.DeadLetter{}, problem.Problem{Type: "invalid-body", Status: http.StatusBadRequest, Title: "Body cannot be read",
@@ -88,20 +87,34 @@ func (a *API) replayDeadLetter(w http.ResponseWriter, r *http.Request) {
 		if len(body) > 0 {
 			record = body
 		}
-		return a.letters.Replay(r.Context(), a.publisher, pos, record)
+		return a.letters.Replay(r.Context(), admitting{a.publisher, GrantOf(r.Context())}, d.Position, record)
 	})
 }
 
 // discardDeadLetter answers POST /v1/dead-letters/{id}/discard.
 func (a *API) discardDeadLetter(w http.ResponseWriter, r *http.Request) {
-	a.withLetter(w, r, func(pos event.Position) (index.DeadLetter, error) {
-		return a.letters.Discard(r.Context(), pos)
+	a.withLetter(w, r, "dead_letter.discard", func(d index.DeadLetter) (index.DeadLetter, error) {
+		return a.letters.Discard(r.Context(), d.Position)
 	})
 }
 
-// withLetter does something with the dead letter that a path names and answers
-// with what it is then.
-func (a *API) withLetter(w http.ResponseWriter, r *http.Request, do func(event.Position) (index.DeadLetter, error)) {
+// admitting publishes what a grant admits.
+type admitting struct {
+	index.Publisher
+	grant *access.Grant
+}
+
+func (p admitting) Publish(ctx context.Context, e *event.Event) (event.Position, error) {
+	if err := p.grant.Admit(e); err != nil {
+		return event.Position{}, err
+	}
+	return p.Publisher.Publish(ctx, e)
+}
+
+// withLetter does something with the dead letter that a path names, if the sender
+// may see it, and answers with what it is then. action is how that is recorded;
+// "": it is not.
+func (a *API) withLetter(w http.ResponseWriter, r *http.Request, action string, do func(index.DeadLetter) (index.DeadLetter, error)) {
 	p, err := params(r)
 	if err != nil {
 		a.fail(w, r, err)
@@ -116,10 +129,20 @@ func (a *API) withLetter(w http.ResponseWriter, r *http.Request, do func(event.P
 		a.fail(w, r, err)
 		return
 	}
-	d, err := do(event.Position(id))
+	g := GrantOf(r.Context())
+	d, ok, err := a.letters.Get(r.Context(), event.Position(id))
+	if err == nil && (!ok || !g.Scope.SeesRecord(d.Record)) {
+		err = index.ErrNoLetter
+	}
+	if err == nil {
+		d, err = do(d)
+	}
 	if err != nil {
 		a.fail(w, r, letterProblem(err))
 		return
+	}
+	if action != "" {
+		a.soon(r, g, audit.Entry{Action: action, Operation: "update", Resource: "dead-letter/" + text})
 	}
 	body, err := d.Describe()
 	a.sendJSON(w, r, body, err)

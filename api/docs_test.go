@@ -58,7 +58,7 @@ func TestProblemTypesInTheDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range []string{"api.go", "guard.go", "respond.go", "export.go", "deadletters.go"} {
+	for _, file := range []string{"api.go", "guard.go", "respond.go", "export.go", "deadletters.go", "auth.go", "keys.go", "session.go", "tail.go", "searches.go"} {
 		source, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

@@ -39,6 +39,11 @@ func newPipeline(t testing.TB, headRows int) *server {
 // openPipeline is newPipeline that also returns the parts.
 func openPipeline(t testing.TB, so segment.Options, qo query.Options) (*server, *wal.Log, *segment.Store) {
 	t.Helper()
+	return buildPipeline(t, so, qo, ingest.HTTPOptions{})
+}
+
+func buildPipeline(t testing.TB, so segment.Options, qo query.Options, ho ingest.HTTPOptions) (*server, *wal.Log, *segment.Store) {
+	t.Helper()
 	dir, log, ctx := t.TempDir(), slog.New(slog.DiscardHandler), t.Context()
 	must := func(err error) {
 		t.Helper()
@@ -77,7 +82,7 @@ func openPipeline(t testing.TB, so segment.Options, qo query.Options) (*server, 
 	qo.Store, qo.Stream = stored, stream
 	return newServer(t, func(o *api.Options) {
 		o.Query = query.New(qo)
-		o.Ingest = ingest.NewHandler(ingest.NewPublisher(ingest.PublisherOptions{Stream: stream, Store: stored, Metrics: new(ingest.Metrics)}), ingest.HTTPOptions{})
+		o.Ingest = ingest.NewHandler(ingest.NewPublisher(ingest.PublisherOptions{Stream: stream, Store: stored, Metrics: new(ingest.Metrics)}), ho)
 	}), stream, stored
 }
 

@@ -34,7 +34,7 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", typeJSON)
-	out := a.newAnswer(w)
+	out := a.newAnswer(w, r)
 	defer out.release()
 	out.buf = append(out.buf, `{"events":[`...)
 	empty := len(out.buf)
@@ -65,13 +65,20 @@ func (a *API) page(w http.ResponseWriter, r *http.Request, s *query.Search, yiel
 		resp.bound(time.Now().Add(a.query.Timeout()))
 		defer resp.bound(time.Time{})
 	}
-	return a.query.Search(r.Context(), s, yield)
+	ctx, stop := lasting(r)
+	defer stop()
+	v, err := a.view(r)
+	if err != nil {
+		return "", err
+	}
+	a.noteSearch(r, s.Filter)
+	return v.Search(ctx, s, yield)
 }
 
 func (a *API) searchNDJSON(w http.ResponseWriter, r *http.Request, s *query.Search) {
 	w.Header().Set("Content-Type", typeNDJSON)
 	w.Header().Set("Trailer", cursorTrailer)
-	out := a.newAnswer(w)
+	out := a.newAnswer(w, r)
 	defer out.release()
 	next, err := a.page(w, r, s, func(e *event.Event) bool {
 		out.buf = append(event.AppendJSON(out.buf, e, s.Fields), '\n')
@@ -104,13 +111,18 @@ func (a *API) get(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	e, err := a.query.Get(r.Context(), id, fresh)
+	v, err := a.view(r)
+	if err != nil {
+		a.fail(w, r, err)
+		return
+	}
+	e, err := v.Get(r.Context(), id, fresh)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	w.Header().Set("Content-Type", typeJSON)
-	out := a.newAnswer(w)
+	out := a.newAnswer(w, r)
 	defer out.release()
 	out.buf = append(event.AppendJSON(out.buf, e, fields), '\n')
 	out.finish()

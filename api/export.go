@@ -2,6 +2,7 @@ package api
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
+	"github.com/daybook-log/daybook/audit"
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/internal/problem"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/store"
 )
@@ -59,7 +62,7 @@ func (a *API) export(w http.ResponseWriter, r *http.Request) {
 	h.Set("Content-Disposition", `attachment; filename="daybook-`+x.Now.UTC().Format("20060102T150405Z")+"."+f.name+`"`)
 	h.Set("Vary", "Accept, Accept-Encoding")
 	h.Set("Trailer", countTrailer)
-	out := a.newAnswer(w)
+	out := a.newAnswer(w, r)
 	defer out.release()
 	var to io.Writer = out
 	var zip *gzip.Writer
@@ -75,7 +78,7 @@ func (a *API) export(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	events, err := a.copyExport(r, x, f.encoder(to, x.Fields))
+	events, err := a.copyExport(r, x, f, f.encoder(to, x.Fields))
 	if err == nil && zip != nil {
 		err = zip.Close()
 	}
@@ -117,9 +120,33 @@ func exportParams(p *query.Params, r *http.Request) (format, *query.Export) {
 }
 
 // copyExport encodes what the export finds and returns how many events that was.
-func (a *API) copyExport(r *http.Request, x *query.Export, enc encoder) (events int64, err error) {
+// That it begins, and how it ended, is recorded.
+func (a *API) copyExport(r *http.Request, x *query.Export, f format, enc encoder) (events int64, err error) {
+	g := GrantOf(r.Context())
+	if tenant := g.Scope.Tenant; tenant != "" {
+		if !a.exports.Enter(tenant) {
+			return 0, tenantExports
+		}
+		defer a.exports.Leave(tenant)
+	}
+	ctx, stop := lasting(r)
+	defer stop()
+	v, err := a.view(r)
+	if err != nil {
+		return 0, err
+	}
+	entry := audit.Entry{Action: "export.begin", Operation: "read", Resource: "export/" + f.name, Metadata: searched(r, x.Filter)}
+	a.soon(r, g, entry)
+	defer func() {
+		entry.Action, entry.Metadata = "export.end", maps.Clone(entry.Metadata)
+		entry.Metadata["events"] = events
+		if err != nil || r.Context().Err() != nil {
+			entry.Outcome = "failure"
+		}
+		a.soon(r, g, entry)
+	}()
 	var encodeErr error
-	err = a.query.Export(r.Context(), x, func(e *event.Event) bool {
+	err = v.Export(ctx, x, func(e *event.Event) bool {
 		events++
 		encodeErr = enc.add(e)
 		return encodeErr == nil
@@ -132,6 +159,9 @@ func (a *API) copyExport(r *http.Request, x *query.Export, enc encoder) (events 
 	}
 	return events, enc.finish()
 }
+
+var tenantExports = problem.Problem{Type: "too-many-exports", Status: http.StatusTooManyRequests, Title: "Too many exports of this tenant", RetryAfter: 5 * time.Second,
+	Detail: "as many exports as a tenant may have are running (setting limits.exports_per_tenant); ask again after one has ended"}
 
 // lines writes an event at a time, gathering small writes.
 type lines struct {

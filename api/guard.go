@@ -32,15 +32,16 @@ const stallAtEnd = 5 * time.Second
 
 // guard stands before every endpoint.
 type guard struct {
-	localOnly bool
+	localOnly func() bool
+	secure    bool // browsers reach the server by https
 	stall     time.Duration
 	closing   context.Context // ends when the server is to stop
 	origins   *http.CrossOriginProtection
 	log       *slog.Logger
 }
 
-func newGuard(closing context.Context, localOnly bool, stall time.Duration, log *slog.Logger) guard {
-	return guard{closing: closing, localOnly: localOnly, stall: stall, origins: http.NewCrossOriginProtection(), log: log}
+func newGuard(closing context.Context, localOnly func() bool, secure bool, stall time.Duration, log *slog.Logger) guard {
+	return guard{closing: closing, localOnly: localOnly, secure: secure, stall: stall, origins: http.NewCrossOriginProtection(), log: log}
 }
 
 func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler) {
@@ -50,6 +51,11 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+	if g.secure { // browsers come back by https only
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
 
 	resp := &response{ResponseWriter: w, control: http.NewResponseController(w), stall: g.stall}
 	now := time.Now()
@@ -63,7 +69,7 @@ func (g *guard) serve(w http.ResponseWriter, r *http.Request, next http.Handler)
 	}
 	defer g.recover(resp, r)
 	switch {
-	case g.localOnly && !isLocal(r.Host):
+	case g.localOnly != nil && !isLocal(r.Host) && g.localOnly():
 		problem.Write(resp, problem.Problem{Type: "foreign-host", Status: http.StatusForbidden, Title: "Foreign host",
 			Detail: "this server has no keys and answers to this machine only: ask for it as localhost, 127.0.0.1 or [::1], not as another host"})
 	case g.origins.Check(r) != nil || embedded(r):

@@ -3,6 +3,9 @@ package api
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
+
+	"github.com/daybook-log/daybook/access"
 )
 
 // Check is one thing that must be in order before the server can do its work.
@@ -24,11 +27,17 @@ func (a *API) healthz(w http.ResponseWriter, r *http.Request) {
 	a.writeHealth(w, r, http.StatusOK, healthBody{Status: "ok"})
 }
 
-// readyz says whether the server can do its work, and what keeps it from it.
+// readyz says whether the server can do its work, and, to who may know the
+// server's figures, what keeps it from it.
 func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	body, status := healthBody{Status: "ok"}, http.StatusOK
 	if a.ready != nil {
-		body.Checks = a.ready(r.Context())
+		body.Checks = slices.Clone(a.ready(r.Context()))
+		if g, err := a.authenticate(r); err != nil || !g.May(access.Metrics) {
+			for i := range body.Checks { // how much there is, and what is wrong where, is not for everybody
+				body.Checks[i].Detail = ""
+			}
+		}
 	}
 	if a.closing.Err() != nil {
 		body.Checks = append(body.Checks, Check{Name: "api", Detail: "the server is shutting down"})

@@ -1,20 +1,27 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/daybook-log/daybook/access/gate"
+	"github.com/daybook-log/daybook/access/keyring"
 	"github.com/daybook-log/daybook/api"
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/internal/saved"
+	"github.com/daybook-log/daybook/internal/state"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/query/querytest"
 )
@@ -58,9 +65,10 @@ var system = api.System{
 // server is an API over a store in memory, behind a real listener.
 type server struct {
 	*httptest.Server
-	mem *querytest.Mem
-	api *api.API
-	t   testing.TB
+	mem  *querytest.Mem
+	api  *api.API
+	keys *keyring.Keyring
+	t    testing.TB
 }
 
 func newServer(t testing.TB, change ...func(*api.Options)) *server {
@@ -77,14 +85,49 @@ func newServer(t testing.TB, change ...func(*api.Options)) *server {
 		}),
 	}
 	newLetterbox(t).serve(&o)
+	o.Access, o.Searches = newGuarding(t)
 	o.System = func(context.Context) api.System { return system }
 	for _, c := range change {
 		c(&o)
 	}
 	a := api.New(o)
-	s := &server{httptest.NewServer(a), mem, a, t}
+	s := &server{httptest.NewServer(a), mem, a, o.Access.Keys, t}
 	t.Cleanup(func() { a.Close(); s.Close() })
 	return s
+}
+
+// newGuarding returns doors that are open, as long as nobody makes a key.
+func newGuarding(t testing.TB) (api.Guarding, *saved.Searches) {
+	t.Helper()
+	db, err := state.Open(filepath.Join(t.TempDir(), "state.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	keys, err := keyring.Open(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g, err := gate.New(gate.Options{Keys: keys, Secret: bytes.Repeat([]byte{7}, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	searches, err := saved.Open(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return api.Guarding{Gate: g, Keys: keys, Provider: noProvider{}}, searches
+}
+
+// noProvider is a provider that cannot be reached.
+type noProvider struct{}
+
+func (noProvider) Begin(http.ResponseWriter, *http.Request, string) error {
+	return &api.SignInError{Kind: "unavailable", Err: errors.New("no provider here")}
+}
+
+func (noProvider) Finish(http.ResponseWriter, *http.Request) (gate.Person, string, error) {
+	return gate.Person{}, "", &api.SignInError{Kind: "unavailable", Err: errors.New("no provider here")}
 }
 
 // do sends a request; headers are given as name, value pairs.

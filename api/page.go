@@ -7,8 +7,8 @@ import "net/http"
 // are no part of the API, so neither the list of endpoints nor OpenAPI has them.
 func pageRoutes(page http.Handler) []route {
 	return []route{
-		{"GET /ui/", page.ServeHTTP},
-		{"GET /embed", page.ServeHTTP},
+		{"GET /ui/", public, page.ServeHTTP, false},
+		{"GET /embed", public, page.ServeHTTP, false},
 	}
 }
 

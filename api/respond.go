@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/daybook-log/daybook/access"
+	"github.com/daybook-log/daybook/filter"
 	"github.com/daybook-log/daybook/internal/problem"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/store"
@@ -52,7 +54,10 @@ func (a *API) problemOf(r *http.Request, err error) problem.Problem {
 	var faults query.ParamErrors
 	var gone *query.GoneError
 	var behind *query.BehindError
+	var hidden *filter.HiddenError
 	switch {
+	case errors.As(err, &hidden):
+		return problem.Problem{Type: "hidden-field", Status: http.StatusForbidden, Title: "Hidden field", Detail: hidden.Error()}
 	case errors.As(err, &p):
 		return p
 	case errors.As(err, &faults):
@@ -86,6 +91,8 @@ func (a *API) problemOf(r *http.Request, err error) problem.Problem {
 	case errors.Is(err, store.ErrNotFound):
 		return problem.Problem{Type: "no-such-event", Status: http.StatusNotFound, Title: "No such event",
 			Detail: "no event has this event_id; it was never published here, or retention has removed it"}
+	case errors.Is(err, errEnded):
+		return problem.Problem{Type: "unauthenticated", Status: http.StatusUnauthorized, Title: "The key has ended", Detail: err.Error()}
 	case errors.Is(err, context.Canceled):
 		return problem.Problem{Type: "shutting-down", Status: http.StatusServiceUnavailable, Title: "Shutting down", RetryAfter: time.Second,
 			Detail: "the server is shutting down; ask again"}
@@ -121,17 +128,18 @@ const (
 
 // answer gathers the bytes of an answer and sends them.
 type answer struct {
-	a    *API
-	w    http.ResponseWriter
-	buf  []byte
-	pool *[]byte
-	sent bool
-	err  error // of writing; the client has gone
+	a     *API
+	w     http.ResponseWriter
+	grant *access.Grant // of who asked; nil: nobody was asked who he is
+	buf   []byte
+	pool  *[]byte
+	sent  bool
+	err   error // of writing; the client has gone
 }
 
-func (a *API) newAnswer(w http.ResponseWriter) *answer {
+func (a *API) newAnswer(w http.ResponseWriter, r *http.Request) *answer {
 	pooled := a.buffers.Get().(*[]byte)
-	return &answer{a: a, w: w, buf: (*pooled)[:0], pool: pooled}
+	return &answer{a: a, w: w, grant: GrantOf(r.Context()), buf: (*pooled)[:0], pool: pooled}
 }
 
 // release gives the buffer back.
@@ -154,7 +162,7 @@ func (b *answer) spill() bool {
 
 func (b *answer) send() bool {
 	if !b.sent {
-		b.a.admitMissing(b.w)
+		b.a.admitMissing(b.w, b.grant)
 	}
 	b.sent = true
 	if b.err == nil {
@@ -168,14 +176,21 @@ func (b *answer) send() bool {
 const missingHeader = "Daybook-Missing-Events"
 
 // admitMissing says so in the header when events are missing from the store: an
-// answer without them must not look complete.
-func (a *API) admitMissing(w http.ResponseWriter) {
-	if a.query == nil {
+// answer without them must not look complete. How many they are is not for who
+// does not see everything: they may be others'.
+func (a *API) admitMissing(w http.ResponseWriter, grant *access.Grant) {
+	if a.query == nil || grant == nil {
 		return
 	}
-	if n := a.query.Missing(); n > 0 {
-		w.Header().Set(missingHeader, strconv.FormatInt(n, 10))
+	n := a.query.Missing()
+	if n == 0 {
+		return
 	}
+	count := strconv.FormatInt(n, 10)
+	if !grant.Scope.Whole() {
+		count = "unknown"
+	}
+	w.Header().Set(missingHeader, count)
 }
 
 // Write gathers p, for encoders that write.
@@ -218,7 +233,7 @@ func (a *API) sendJSON(w http.ResponseWriter, r *http.Request, body []byte, err 
 		return
 	}
 	w.Header().Set("Content-Type", typeJSON)
-	out := a.newAnswer(w)
+	out := a.newAnswer(w, r)
 	defer out.release()
 	out.buf = append(append(out.buf, body...), '\n')
 	out.finish()

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,8 +30,9 @@ type Server struct {
 }
 
 // Open listens on addr, such as 127.0.0.1:7575, and serves nothing yet:
-// connections wait until Run.
-func Open(ctx context.Context, addr string, a *API) (*Server, error) {
+// connections wait until Run. With a TLS configuration, which must offer h2 for
+// HTTP/2, they are encrypted; nil: they are not.
+func Open(ctx context.Context, addr string, encryption *tls.Config, a *API) (*Server, error) {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -45,6 +47,7 @@ func Open(ctx context.Context, addr string, a *API) (*Server, error) {
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelDebug), // clients that misbehave: nothing to do about
 		ConnContext:       a.connections.admit,
 		ConnState:         a.connections.track,
+		TLSConfig:         encryption,
 	}
 	return s, nil
 }
@@ -57,7 +60,13 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // so is, sooner, an answer whose client takes nothing of it.
 func (s *Server) Run(ctx context.Context) error {
 	failed := make(chan error, 1)
-	go func() { failed <- s.http.Serve(s.listener) }()
+	go func() {
+		if s.http.TLSConfig != nil {
+			failed <- s.http.ServeTLS(s.listener, "", "") // the certificates are the configuration's
+			return
+		}
+		failed <- s.http.Serve(s.listener)
+	}()
 	select {
 	case err := <-failed:
 		s.api.Close()

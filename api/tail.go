@@ -2,15 +2,21 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
+	"github.com/daybook-log/daybook/access"
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/internal/problem"
 	"github.com/daybook-log/daybook/query"
 )
 
 // reconnect is what a client of a tail is told to wait before it connects again.
 const reconnect = "retry: 2000\n"
+
+var tenantTails = problem.Problem{Type: "too-many-tails", Status: http.StatusTooManyRequests, Title: "Too many tails of this tenant", RetryAfter: 5 * time.Second,
+	Detail: "as many tails as a tenant may have are open (setting limits.tails_per_tenant); connect again after one has ended"}
 
 // tail answers GET /v1/events/tail with server-sent events.
 func (a *API) tail(w http.ResponseWriter, r *http.Request) {
@@ -25,20 +31,32 @@ func (a *API) tail(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, err)
 		return
 	}
-	sink := &sseSink{a: a, w: w, control: http.NewResponseController(w), fields: t.Fields}
+	sink := &sseSink{a: a, w: w, control: http.NewResponseController(w), grant: GrantOf(r.Context()), fields: t.Fields}
 	if r.Method == http.MethodHead { // a tail has no end to wait for
 		sink.begin()
 		return
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	if tenant := GrantOf(r.Context()).Scope.Tenant; tenant != "" {
+		if !a.tails.Enter(tenant) {
+			problem.Write(w, tenantTails)
+			return
+		}
+		defer a.tails.Leave(tenant)
+	}
+	ctx, cancel := lasting(r)
 	defer cancel()
 	defer context.AfterFunc(a.closing, cancel)()
-	err = a.query.Tail(ctx, t, sink)
+	v, err := a.view(r)
+	if err == nil {
+		a.noteSearch(r, t.Filter)
+		err = v.Tail(ctx, t, sink)
+	}
 	switch {
 	case !sink.began:
 		a.fail(w, r, err)
-	case a.closing.Err() != nil:
-		// The answer ends here, whole; the client connects again where it was.
+	case a.closing.Err() != nil, errors.Is(context.Cause(ctx), errEnded):
+		// The answer ends here, whole; the client connects again where it was, and
+		// is told if it may not.
 	default:
 		if r.Context().Err() == nil && sink.err == nil {
 			a.log.Error("a tail was broken off", "error", err)
@@ -60,6 +78,7 @@ type sseSink struct {
 	a       *API
 	w       http.ResponseWriter
 	control *http.ResponseController
+	grant   *access.Grant
 	fields  event.FieldSet
 	buf     []byte
 	began   bool
@@ -69,7 +88,7 @@ type sseSink struct {
 // begin sends the header.
 func (s *sseSink) begin() {
 	s.began = true
-	s.a.admitMissing(s.w)
+	s.a.admitMissing(s.w, s.grant)
 	s.w.Header().Set("Content-Type", typeSSE)
 	s.w.Header().Set("X-Accel-Buffering", "no") // a proxy that gathers answers would hold events back
 	s.w.WriteHeader(http.StatusOK)

@@ -227,10 +227,14 @@ func (l *DeadLetters) append(ctx context.Context, b *stream.Batch, added []event
 type Selection struct {
 	State State  // "": any
 	Class string // "": any
+
+	// Sees reports whether a letter may be seen that has this record; nil: every
+	// letter may.
+	Sees func(record []byte) bool
 }
 
 func (s Selection) includes(d *DeadLetter) bool {
-	return (s.State == "" || s.State == d.State()) && (s.Class == "" || s.Class == d.Class)
+	return (s.State == "" || s.State == d.State()) && (s.Class == "" || s.Class == d.Class) && (s.Sees == nil || s.Sees(d.Record))
 }
 
 // LetterCursor is a place in the list of dead letters. The zero LetterCursor is

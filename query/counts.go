@@ -76,12 +76,19 @@ type CountsAnswer struct {
 }
 
 // Counts counts.
-func (e *Engine) Counts(ctx context.Context, c *Counts) (*CountsAnswer, error) {
+func (v *View) Counts(ctx context.Context, c *Counts) (*CountsAnswer, error) {
+	seen, err := v.events.see(c.Filter)
+	if err == nil {
+		err = v.events.seesBy(c.By) // before anything is looked for: the answer does not hang on what there is
+	}
+	if err != nil {
+		return nil, err
+	}
 	answer := new(CountsAnswer)
-	err := e.run(ctx, c.Fresh, func(ctx context.Context) (err error) {
-		q := store.Count{Filter: c.Filter, Range: c.tight(), Until: e.store.Visible().Clone(), By: c.By, Top: c.Top}
+	err = v.run(ctx, c.Fresh, func(ctx context.Context) (err error) {
+		q := store.Count{Range: c.tight(), Until: v.store.Visible().Clone(), By: c.By, Top: c.Top}
 		if c.Auto || c.Interval > 0 {
-			answer.Range, err = e.extent(ctx, c, q)
+			answer.Range, err = v.extent(ctx, seen, q)
 			if err != nil {
 				return err
 			}
@@ -94,7 +101,7 @@ func (e *Engine) Counts(ctx context.Context, c *Counts) (*CountsAnswer, error) {
 			}
 			answer.Interval = q.Bucket
 		}
-		answer.Counts, err = e.store.Count(ctx, q)
+		answer.Counts, err = v.events.count(ctx, seen, q)
 		return err
 	})
 	if err != nil {
@@ -105,7 +112,7 @@ func (e *Engine) Counts(ctx context.Context, c *Counts) (*CountsAnswer, error) {
 
 // extent returns the range that q's buckets will span. An open end is taken from
 // the oldest or newest event that matches; the zero Range says that none does.
-func (e *Engine) extent(ctx context.Context, c *Counts, q store.Count) (store.Range, error) {
+func (v *View) extent(ctx context.Context, seen restricted, q store.Count) (store.Range, error) {
 	r := q.Range
 	switch {
 	case r.From >= r.To:
@@ -114,8 +121,8 @@ func (e *Engine) extent(ctx context.Context, c *Counts, q store.Count) (store.Ra
 		return r, nil
 	}
 	edge := func(order store.Order) (at int64, found bool, err error) {
-		scan := store.Scan{Filter: q.Filter, Range: q.Range, Until: q.Until, Order: order, Limit: 1, Fields: event.Fields(event.Timestamp)}
-		err = e.store.Scan(ctx, scan, func(ev *event.Event) bool {
+		scan := store.Scan{Range: q.Range, Until: q.Until, Order: order, Limit: 1, Fields: event.Fields(event.Timestamp)}
+		err = v.events.scan(ctx, seen, scan, func(ev *event.Event) bool {
 			at, found = ev.Timestamp, true
 			return false
 		})

@@ -105,13 +105,10 @@ func (p *Params) filterFault(name, value string, err error) {
 // plan returns the scan of c's events. The range is as tight as range and filter
 // together allow, so that the store can leave out what lies outside.
 func (c *Criteria) plan(order store.Order, fields event.FieldSet) store.Scan {
-	return store.Scan{Filter: c.Filter, Range: c.tight(), Order: order, Fields: fields}
+	return store.Scan{Range: c.tight(), Order: order, Fields: fields}
 }
 
-func (c *Criteria) tight() store.Range {
-	from, to := filter.TimeRange(c.Filter)
-	return store.Range{From: max(from, c.Range.From), To: min(to, c.Range.To)}
-}
+func (c *Criteria) tight() store.Range { return within(c.Range, c.Filter) }
 
 // bounded reports whether both ends of r are given.
 func bounded(r store.Range) bool { return r.From > math.MinInt64 && r.To < math.MaxInt64 }

@@ -15,9 +15,19 @@ import (
 
 // Store is what a query needs of the store.
 type Store interface {
+	events
+	progress
+}
+
+// events is what is read of the store through a scope.
+type events interface {
 	Scan(ctx context.Context, q store.Scan, yield func(*event.Event) bool) error
 	Count(ctx context.Context, q store.Count) (*store.Counts, error)
 	Get(ctx context.Context, id event.ID, x filter.Expr) (*event.Event, error)
+}
+
+// progress is how far the store has come.
+type progress interface {
 	Visible() event.Positions
 	Wait(ctx context.Context, pos event.Positions) error
 	Stats() store.Stats
@@ -54,8 +64,12 @@ const patience = 5 * time.Second
 
 // Engine runs queries. It is safe for concurrent use and needs no closing:
 // what it starts ends with the last call that needed it.
+//
+// What of the store it asks is how far that has come. Events are read through a
+// [View] alone.
 type Engine struct {
-	store     Store
+	store     progress
+	events    events
 	stream    Stream
 	timeout   time.Duration
 	heartbeat time.Duration
@@ -89,6 +103,7 @@ func New(o Options) *Engine {
 	}
 	return &Engine{
 		store:     o.Store,
+		events:    o.Store,
 		stream:    o.Stream,
 		timeout:   o.Timeout,
 		heartbeat: o.Heartbeat,
@@ -140,18 +155,6 @@ func (e *Engine) Stats() Stats {
 		Behind:       e.behind.Load(),
 		Timeouts:     e.timeouts.Load(),
 	}
-}
-
-// Get returns one event, or store.ErrNotFound.
-func (e *Engine) Get(ctx context.Context, id event.ID, fresh Fresh) (ev *event.Event, err error) {
-	err = e.run(ctx, fresh, func(ctx context.Context) error {
-		ev, err = e.store.Get(ctx, id, nil)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return ev, nil
 }
 
 // Fresh says how new the events must be that a query looks at. The zero Fresh is

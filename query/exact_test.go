@@ -83,7 +83,7 @@ type server struct {
 	log    *wal.Log
 	dead   *wal.Log
 	store  *segment.Store
-	engine *query.Engine
+	engine *query.View
 	users  sync.WaitGroup // calls under way
 	parts  sync.WaitGroup
 }
@@ -137,7 +137,7 @@ func (p *plant) start() {
 			p.t.Error(err)
 		}
 	})
-	s.engine = query.New(query.Options{Store: s.store, Stream: s.log})
+	s.engine = all(query.New(query.Options{Store: s.store, Stream: s.log}))
 	s.engine.SetTailStep(int64(1 + p.rng.IntN(100)))
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daybook-log/daybook/access"
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/query/querytest"
@@ -37,8 +38,17 @@ func run(from, to int) []event.Event {
 	return events
 }
 
-func newEngine(mem *querytest.Mem) *query.Engine {
-	return query.New(query.Options{Store: mem, Stream: mem})
+// newEngine returns the view of who sees everything.
+func newEngine(mem *querytest.Mem) *query.View {
+	return all(query.New(query.Options{Store: mem, Stream: mem}))
+}
+
+func all(e *query.Engine) *query.View {
+	v, err := e.View(access.Scope{}, epoch)
+	if err != nil {
+		panic(err) // the scope is empty
+	}
+	return v
 }
 
 // params reads a query string.
@@ -62,7 +72,7 @@ func parseSearch(t *testing.T, queryString string) *query.Search {
 }
 
 // page runs a search and returns its events' resources and the next cursor.
-func page(t *testing.T, e *query.Engine, queryString string) (resources []string, next string) {
+func page(t *testing.T, e *query.View, queryString string) (resources []string, next string) {
 	t.Helper()
 	next, err := e.Search(t.Context(), parseSearch(t, queryString), func(ev *event.Event) bool {
 		resources = append(resources, ev.Resource)
@@ -75,7 +85,7 @@ func page(t *testing.T, e *query.Engine, queryString string) (resources []string
 }
 
 // pages follows the cursors to the end, calling between before each further page.
-func pages(t *testing.T, e *query.Engine, queryString string, between func()) []string {
+func pages(t *testing.T, e *query.View, queryString string, between func()) []string {
 	t.Helper()
 	all, next := page(t, e, queryString)
 	for next != "" {

@@ -47,11 +47,8 @@ func (p *Params) Search(now time.Time) *Search {
 	if s.cursor == nil || len(p.errs) > 0 {
 		return s
 	}
-	switch {
-	case s.cursor.order != s.Order:
+	if s.cursor.order != s.Order {
 		p.Fail("cursor", text, "%v", errCursorOrder)
-	case s.cursor.fingerprint != fingerprint(s.Filter, s.Range):
-		p.Fail("cursor", text, "%v", errCursorQuery)
 	}
 	return s
 }
@@ -59,21 +56,28 @@ func (p *Params) Search(now time.Time) *Search {
 // Search calls yield for each event of the page, until it returns false, and
 // returns the cursor of the next page, "" when there is none. The event is valid
 // only during the call.
-func (e *Engine) Search(ctx context.Context, s *Search, yield func(*event.Event) bool) (next string, err error) {
+func (v *View) Search(ctx context.Context, s *Search, yield func(*event.Event) bool) (next string, err error) {
+	seen, err := v.events.see(s.Filter)
+	if err != nil {
+		return "", err
+	}
+	if s.cursor != nil && s.cursor.fingerprint != fingerprint(&v.scope, s.Filter, s.Range) {
+		return "", ParamErrors{{Param: "cursor", Value: shorten(s.cursor.text), Reason: errCursorQuery.Error()}}
+	}
 	fresh := s.Fresh
 	fresh.cursor = s.cursor
-	err = e.run(ctx, fresh, func(ctx context.Context) error {
+	err = v.run(ctx, fresh, func(ctx context.Context) error {
 		scan := s.plan(s.Order, s.Fields)
 		scan.Limit = s.Limit + 1 // one more shows that there is a next page
-		scan.Until = e.store.Visible().Clone()
+		scan.Until = v.store.Visible().Clone()
 		if s.cursor != nil {
 			scan.Until = s.cursor.until
 			scan.After = &s.cursor.last
 		}
 		count, last := 0, store.Key{}
-		return e.store.Scan(ctx, scan, func(ev *event.Event) bool {
+		return v.events.scan(ctx, seen, scan, func(ev *event.Event) bool {
 			if count == s.Limit {
-				c := cursor{order: s.Order, log: e.Log(), fingerprint: fingerprint(s.Filter, s.Range), now: s.Now.UnixNano(), last: last, until: scan.Until}
+				c := cursor{order: s.Order, log: v.Log(), fingerprint: fingerprint(&v.scope, s.Filter, s.Range), now: s.Now.UnixNano(), last: last, until: scan.Until}
 				next = c.encode()
 				return false
 			}
@@ -98,17 +102,21 @@ type Export struct {
 // Export calls yield for every event, until it returns false. It has no timeout,
 // because an export ends when its reader has everything; waiting for the store
 // and for a slot are bounded.
-func (e *Engine) Export(ctx context.Context, x *Export, yield func(*event.Event) bool) error {
-	waiting, cancel := context.WithTimeoutCause(ctx, e.timeout, ErrTimeout)
+func (v *View) Export(ctx context.Context, x *Export, yield func(*event.Event) bool) error {
+	seen, err := v.events.see(x.Filter)
+	if err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeoutCause(ctx, v.timeout, ErrTimeout)
 	defer cancel()
-	if err := e.catchUp(waiting, x.Fresh); err != nil {
+	if err := v.catchUp(waiting, x.Fresh); err != nil {
 		return err
 	}
-	if err := e.enter(waiting, e.exports); err != nil {
+	if err := v.enter(waiting, v.exports); err != nil {
 		return err
 	}
-	defer e.exports.leave()
+	defer v.exports.leave()
 	scan := x.plan(x.Order, x.Fields)
-	scan.Until = e.store.Visible().Clone()
-	return e.store.Scan(ctx, scan, yield)
+	scan.Until = v.store.Visible().Clone()
+	return v.events.scan(ctx, seen, scan, yield)
 }

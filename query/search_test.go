@@ -148,8 +148,12 @@ func TestCursorFromElsewhereIsRefused(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			p := params(t, tt.given)
-			p.Search(epoch)
-			if err := p.Err(); err == nil || !strings.Contains(err.Error(), tt.reason) {
+			s := p.Search(epoch)
+			err := p.Err()
+			if err == nil {
+				_, err = e.Search(t.Context(), s, func(*event.Event) bool { return true })
+			}
+			if err == nil || !strings.Contains(err.Error(), tt.reason) {
 				t.Errorf("got %v, want … %s …", err, tt.reason)
 			}
 		})
@@ -207,7 +211,7 @@ func TestCursorWaitsWithoutASlot(t *testing.T) {
 		after.Publish(run(0, 5)...)
 		after.Hold(true)
 		after.Publish(run(5, 10)...)
-		e := query.New(query.Options{Store: after, Stream: after, Concurrency: 1})
+		e := all(query.New(query.Options{Store: after, Stream: after, Concurrency: 1}))
 		ended := make(chan error)
 		go func() {
 			_, err := e.Search(t.Context(), parseSearch(t, "wait=0s&cursor="+cursor), func(*event.Event) bool { return true })
@@ -286,7 +290,7 @@ func TestLimitsOfTimeAndConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := querytest.New()
 		mem.Publish(run(0, 3)...)
-		e := query.New(query.Options{Store: mem, Stream: mem, Timeout: 10 * time.Second, Concurrency: 1})
+		e := all(query.New(query.Options{Store: mem, Stream: mem, Timeout: 10 * time.Second, Concurrency: 1}))
 		s := parseSearch(t, "")
 		release := make(chan struct{})
 		ended := make(chan error)

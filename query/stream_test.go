@@ -22,7 +22,7 @@ func (away) End(context.Context) (event.Positions, error) { return nil, errAway 
 // tell it which these are; one that takes what is there gets it.
 func TestStreamAway(t *testing.T) {
 	mem := querytest.New()
-	e := query.New(query.Options{Store: mem, Stream: away{mem}})
+	e := all(query.New(query.Options{Store: mem, Stream: away{mem}}))
 	never := func(*event.Event) bool { return true }
 	_, err := e.Search(t.Context(), params(t, "").Search(time.Now()), never)
 	if !errors.Is(err, query.ErrStream) || !errors.Is(err, errAway) {

@@ -81,39 +81,43 @@ type TailSink interface {
 
 // Tail feeds sink until ctx ends or sink fails, and returns that error; or ErrTails
 // at once.
-func (e *Engine) Tail(ctx context.Context, t *Tail, sink TailSink) error {
-	if !e.tails.tryEnter() {
-		e.tooMany.Add(1)
+func (v *View) Tail(ctx context.Context, t *Tail, sink TailSink) error {
+	seen, err := v.events.see(t.Filter)
+	if err != nil {
+		return err
+	}
+	if !v.tails.tryEnter() {
+		v.tooMany.Add(1)
 		return ErrTails
 	}
-	defer e.tails.leave()
-	end, err := e.end(ctx)
+	defer v.tails.leave()
+	end, err := v.end(ctx)
 	if err != nil {
 		return err
 	}
-	if err := e.owns(ctx, t.resumed.Param, t.resumed.Value, t.log, t.Resume); err != nil {
+	if err := v.owns(ctx, t.resumed.Param, t.resumed.Value, t.log, t.Resume); err != nil {
 		return err
 	}
-	at, err := e.begin(ctx, t, end)
+	at, err := v.begin(ctx, t, end)
 	if err != nil {
 		return err
 	}
-	e.watch.join(len(end))
-	defer e.watch.leave()
+	v.watch.join(len(end))
+	defer v.watch.leave()
 	if err := sink.Flush(at); err != nil { // the reader knows that it is connected, and where
 		return err
 	}
 	flushed := time.Now()
-	beat := time.NewTicker(e.heartbeat)
+	beat := time.NewTicker(v.heartbeat)
 	defer beat.Stop()
 	for {
-		moved := e.watch.next()
-		if visible := e.store.Visible(); !at.Covers(visible) {
-			sent, err := e.look(ctx, t, &at, visible, sink)
+		moved := v.watch.next()
+		if visible := v.store.Visible(); !at.Covers(visible) {
+			sent, err := v.look(ctx, t, seen, &at, visible, sink)
 			if err != nil {
 				return err
 			}
-			if sent || time.Since(flushed) >= e.heartbeat {
+			if sent || time.Since(flushed) >= v.heartbeat {
 				if err := sink.Flush(at); err != nil {
 					return err
 				}
@@ -137,7 +141,7 @@ func (e *Engine) Tail(ctx context.Context, t *Tail, sink TailSink) error {
 // begin returns where a tail begins when the stream ends at end. A moment becomes
 // a position here, once: a client whose connection is cut before the first event
 // goes on from there, however the moment reads by then.
-func (e *Engine) begin(ctx context.Context, t *Tail, end event.Positions) (event.Positions, error) {
+func (v *View) begin(ctx context.Context, t *Tail, end event.Positions) (event.Positions, error) {
 	switch {
 	case t.Resume != nil:
 		return t.Resume.Clone(), nil
@@ -146,20 +150,24 @@ func (e *Engine) begin(ctx context.Context, t *Tail, end event.Positions) (event
 	case t.since == nil:
 		return end.Clone(), nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, e.timeout, ErrTimeout)
-	defer cancel()
-	if err := e.await(ctx, end); err != nil {
+	since, err := v.events.see(t.since)
+	if err != nil {
 		return nil, err
 	}
-	if err := e.looks.enter(ctx); err != nil {
+	ctx, cancel := context.WithTimeoutCause(ctx, v.timeout, ErrTimeout)
+	defer cancel()
+	if err := v.await(ctx, end); err != nil {
+		return nil, err
+	}
+	if err := v.looks.enter(ctx); err != nil {
 		return nil, outcome(ctx, err)
 	}
-	defer e.looks.leave()
+	defer v.looks.leave()
 	at := end.Clone()
 	for p := range end { // in each, the time that the stream took an event never falls
-		scan := store.Scan{Filter: t.since, Range: store.AllTime, Order: store.ByPosition, Since: end.Clone(), Until: end, Limit: 1, Fields: event.Fields(event.Offset)}
+		scan := store.Scan{Range: store.AllTime, Order: store.ByPosition, Since: end.Clone(), Until: end, Limit: 1, Fields: event.Fields(event.Offset)}
 		scan.Since[p] = 0
-		err := e.store.Scan(ctx, scan, func(ev *event.Event) bool {
+		err := v.events.scan(ctx, since, scan, func(ev *event.Event) bool {
 			at[p] = ev.Offset
 			return false
 		})
@@ -172,36 +180,36 @@ func (e *Engine) begin(ctx context.Context, t *Tail, end event.Positions) (event
 
 // look takes a tail from at towards visible, by a step at most, and reports whether
 // it left something to be flushed: events, or that it made a whole step.
-func (e *Engine) look(ctx context.Context, t *Tail, at *event.Positions, visible event.Positions, sink TailSink) (pending bool, err error) {
+func (v *View) look(ctx context.Context, t *Tail, seen restricted, at *event.Positions, visible event.Positions, sink TailSink) (pending bool, err error) {
 	until := at.Clone()
 	for p, offset := range visible {
-		until = until.Advance(int32(p), min(offset, at.At(int32(p))+e.step))
+		until = until.Advance(int32(p), min(offset, at.At(int32(p))+v.step))
 	}
 	stepped := !until.Covers(visible)
-	scan := store.Scan{Filter: t.Filter, Range: store.AllTime, Order: store.ByPosition, Since: at.Clone(), Until: until, Fields: t.Fields}
-	if err := e.looks.enter(ctx); err != nil {
+	scan := store.Scan{Range: store.AllTime, Order: store.ByPosition, Since: at.Clone(), Until: until, Fields: t.Fields}
+	if err := v.looks.enter(ctx); err != nil {
 		return false, err
 	}
 	inside := true
 	defer func() {
 		if inside {
-			e.looks.leave()
+			v.looks.leave()
 		}
 	}()
 	var sinkErr error
-	err = e.store.Scan(ctx, scan, func(ev *event.Event) bool {
+	err = v.events.scan(ctx, seen, scan, func(ev *event.Event) bool {
 		*at = at.Advance(ev.Partition, ev.Offset+1)
 		pending = true
 		if !sink.Add(ev, *at) {
 			return true
 		}
 		pending = false
-		e.looks.leave()
+		v.looks.leave()
 		inside = false
 		if sinkErr = sink.Flush(*at); sinkErr != nil {
 			return false
 		}
-		sinkErr = e.looks.enter(ctx)
+		sinkErr = v.looks.enter(ctx)
 		inside = sinkErr == nil
 		return inside
 	})

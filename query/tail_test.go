@@ -58,7 +58,7 @@ func (r *recorder) got() []string {
 }
 
 // tailing runs a tail until the test ends or stop is called.
-func tailing(t *testing.T, e *query.Engine, queryString, resumeID string, sink query.TailSink) (stop func() error) {
+func tailing(t *testing.T, e *query.View, queryString, resumeID string, sink query.TailSink) (stop func() error) {
 	t.Helper()
 	p := params(t, queryString)
 	tail := p.Tail(epoch, resumeID)
@@ -251,7 +251,7 @@ func TestSlowReaderLosesNothing(t *testing.T) {
 func TestTailsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := querytest.New()
-		e := query.New(query.Options{Store: mem, Stream: mem, MaxTails: 2})
+		e := all(query.New(query.Options{Store: mem, Stream: mem, MaxTails: 2}))
 		first, second := tailing(t, e, "", "", new(recorder)), tailing(t, e, "", "", new(recorder))
 		synctest.Wait()
 		if err := tailing(t, e, "", "", new(recorder))(); !errors.Is(err, query.ErrTails) {

@@ -51,7 +51,7 @@ type names struct {
 }
 
 func knownNames(t *testing.T, root string) *names {
-	n := &names{flags: map[string][]string{}, env: map[string]bool{"DAYBOOK_SERVER": true, "DAYBOOK_CONFIG": true}, targets: map[string]bool{}}
+	n := &names{flags: map[string][]string{}, env: map[string]bool{"DAYBOOK_SERVER": true, "DAYBOOK_CONFIG": true, "DAYBOOK_KEY": true}, targets: map[string]bool{}}
 	var walk func(cmd *cobra.Command)
 	walk = func(cmd *cobra.Command) {
 		name := strings.TrimPrefix(strings.TrimPrefix(cmd.CommandPath(), "daybook"), " ")

@@ -15,10 +15,22 @@ func (srv *server) figures() []func() []api.Figure {
 	if srv.index != nil {
 		figures = append(figures, srv.indexFigures, api.StoreFigures(srv.store.Stats))
 	}
+	if srv.certs != nil {
+		figures = append(figures, srv.certFigures)
+	}
 	if srv.settings.Kafka.Listen != "" {
 		figures = append(figures, srv.listenerFigures)
 	}
 	return figures
+}
+
+func (srv *server) certFigures() []api.Figure {
+	s := srv.certs.Stats()
+	return []api.Figure{
+		gauge("tls_not_after_seconds", "When the certificate that is served ends, in seconds since 1970.", s.NotAfter.Unix()),
+		counter("tls_reloads_total", "Changes of the certificate's files that were loaded.", s.Reloads),
+		counter("tls_reload_errors_total", "Changes of the certificate's files that could not be loaded; what was before is served.", s.Errors),
+	}
 }
 
 func gauge(name, help string, v int64) api.Figure {
@@ -92,6 +104,7 @@ func (srv *server) listenerFigures() []api.Figure {
 		gauge("kafka_connections", "Connections of Kafka clients.", m.Open.Load()),
 		counter("kafka_connections_total", "Connections accepted.", m.Connections.Load()),
 		counter("kafka_connections_rejected_total", "Connections closed at once, because too many were open.", m.Rejected.Load()),
+		counter("kafka_clients_slowed_total", "Times that a Kafka client was held back, having published more than its key may.", m.Slowed.Load()),
 		counter("kafka_connections_broken_total", "Connections closed for what was sent, or not sent in time.", m.Broken.Load()),
 		counter("kafka_logins_failed_total", "Logins refused.", m.LoginsFailed.Load()),
 		counter("kafka_requests_total", "Requests of any kind.", m.Requests.Load()),

@@ -24,6 +24,7 @@ const (
 	exitUsage       = 2   // the command line, a setting or a filter is wrong
 	exitRefused     = 3   // some events were refused, the others were stored
 	exitNotFound    = 4   // no such event
+	exitDenied      = 5   // the key is missing, or may not do this
 	exitInterrupted = 130 // SIGINT or SIGTERM before the work was done
 )
 
@@ -52,11 +53,17 @@ type cli struct {
 	stdout io.Writer
 	stderr io.Writer
 	server string
+	key    string // file that holds it; "": DAYBOOK_KEY does
+	ca     string
 	output string
 }
 
 func (c *cli) client() (*client.Client, error) {
-	cl, err := client.New(c.server)
+	key, err := c.keyToShow()
+	if err != nil {
+		return nil, &exitCode{exitUsage, err}
+	}
+	cl, err := client.NewWith(c.server, client.Options{Key: key, CA: c.ca})
 	if err != nil {
 		return nil, &exitCode{exitUsage, err}
 	}
@@ -67,6 +74,24 @@ func (c *cli) client() (*client.Client, error) {
 		})
 	}
 	return cl, nil
+}
+
+// keyToShow returns the API key that a command shows the server. It comes from a
+// file or the environment and not from a flag, which every user of the machine
+// could read.
+func (c *cli) keyToShow() (string, error) {
+	if c.key == "" {
+		return strings.TrimSpace(os.Getenv("DAYBOOK_KEY")), nil
+	}
+	b, err := os.ReadFile(c.key)
+	if err != nil {
+		return "", fmt.Errorf("--key-file: %w", err)
+	}
+	key := strings.TrimSpace(string(b))
+	if key == "" {
+		return "", fmt.Errorf("--key-file: %s is empty; it must hold an API key", c.key)
+	}
+	return key, nil
 }
 
 // run executes one command line and returns its exit code. After the first
@@ -96,10 +121,15 @@ func run(ctx context.Context, stop func(), args []string, stdin io.Reader, stdou
 		return exitInterrupted
 	case errors.As(err, &p) && p.Status == http.StatusNotFound:
 		code = exitNotFound
+	case errors.As(err, &p) && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden):
+		code = exitDenied
 	case errors.As(err, &p) && p.Status == http.StatusBadRequest, isUsage(err):
 		code = exitUsage
 	}
 	fmt.Fprintf(stderr, "daybook: %v\n", err)
+	if code == exitDenied && p.Status == http.StatusUnauthorized {
+		fmt.Fprintln(stderr, "Commands show the API key that is in DAYBOOK_KEY, or in the file that --key-file names; `daybook keys create` makes one.")
+	}
 	if u := (*url.Error)(nil); errors.As(err, &u) && errors.Is(u, syscall.ECONNREFUSED) { // by a server, not by a broker
 		fmt.Fprintf(stderr, "Is a server running? `daybook serve` starts one; --server or DAYBOOK_SERVER names another than %s.\n", c.server)
 	}
@@ -127,7 +157,7 @@ ended. Applications publish events; an acknowledged event is on disk, on the liv
 tail, and in every search that starts afterwards.
 
 Exit codes: 0 done, 1 failed, 2 wrong command line or filter, 3 some events were
-refused, 4 no such event, 130 interrupted.`,
+refused, 4 no such event, 5 the key is missing or may not, 130 interrupted.`,
 		Example: `  daybook demo                              # a server with an invented company in it
   daybook serve                             # a server on 127.0.0.1:7575
   daybook import audit.log                  # a Kubernetes, CloudTrail, Vault … audit log
@@ -140,7 +170,7 @@ refused, 4 no such event, 130 interrupted.`,
 		c.serveCommand(), c.demoCommand(),
 		c.sendCommand(), c.importCommand(),
 		c.queryCommand(), c.tailCommand(), c.countCommand(), c.exportCommand(), c.getCommand(),
-		c.deadLettersCommand(),
+		c.deadLettersCommand(), c.keysCommand(), c.viewerTokenCommand(),
 		c.checkCommand(), c.benchCommand(), c.versionCommand(),
 	)
 	return root
@@ -153,5 +183,7 @@ func (c *cli) talks(cmd *cobra.Command) *cobra.Command {
 		def = "http://127.0.0.1:7575"
 	}
 	cmd.Flags().StringVar(&c.server, "server", def, "`URL` of the server [$DAYBOOK_SERVER]")
+	cmd.Flags().StringVar(&c.key, "key-file", "", "`file` that holds the API key to show; without it, the variable DAYBOOK_KEY")
+	cmd.Flags().StringVar(&c.ca, "ca", os.Getenv("DAYBOOK_CA"), "PEM `file` of the authorities to trust instead of the system's [$DAYBOOK_CA]")
 	return cmd
 }

@@ -6,18 +6,25 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
+	"net/http"
 	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
 
+	"github.com/daybook-log/daybook/access/gate"
+	"github.com/daybook-log/daybook/access/keyring"
 	"github.com/daybook-log/daybook/api"
+	"github.com/daybook-log/daybook/audit"
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/index"
 	"github.com/daybook-log/daybook/ingest"
 	listener "github.com/daybook-log/daybook/ingest/kafka"
+	"github.com/daybook-log/daybook/ingest/redact"
+	"github.com/daybook-log/daybook/internal/certs"
+	"github.com/daybook-log/daybook/internal/saved"
 	"github.com/daybook-log/daybook/internal/settings"
+	"github.com/daybook-log/daybook/internal/state"
 	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/store/segment"
@@ -40,15 +47,23 @@ type server struct {
 	log      *slog.Logger
 	settings *settings.Settings
 
-	lock    io.Closer // of the data folder
-	store   *segment.Store
-	stream  durable
-	topic   string  // of the stream; "": it is embedded
-	dead    durable // the dead-letter stream
-	letters *index.DeadLetters
-	index   *index.Indexer
-	http    *api.Server
-	kafka   *listener.Server
+	lock     io.Closer // of the data folder
+	state    *state.DB
+	keys     *keyring.Keyring
+	gate     *gate.Gate
+	searches *saved.Searches
+	audit    *audit.Log
+	redactor *redact.Redactor
+	provider api.Provider  // nil: nobody signs in
+	certs    *certs.Source // nil: connections are not encrypted
+	store    *segment.Store
+	stream   durable
+	topic    string  // of the stream; "": it is embedded
+	dead     durable // the dead-letter stream
+	letters  *index.DeadLetters
+	index    *index.Indexer
+	http     *api.Server
+	kafka    *listener.Server
 
 	ingest        *ingest.Metrics
 	listened      *listener.Metrics // of kafka
@@ -65,6 +80,7 @@ const (
 	streamDir = "stream"
 	deadDir   = "dead-letters"
 	lockFile  = "LOCK"
+	stateFile = "state.db" // keys, the server's secret, saved searches
 )
 
 // catchUp is how long a starting server waits for the index to replay what the
@@ -75,11 +91,6 @@ const catchUp = 10 * time.Second
 
 // openServer opens every component and starts nothing.
 func openServer(s *settings.Settings, stderr io.Writer) (_ *server, err error) {
-	for _, addr := range []string{s.Listen, s.Kafka.Listen} {
-		if err := loopbackOnly(addr); err != nil && addr != "" {
-			return nil, &exitCode{exitUsage, err}
-		}
-	}
 	if s.MemoryLimit > 0 {
 		debug.SetMemoryLimit(int64(s.MemoryLimit))
 	}
@@ -90,10 +101,11 @@ func openServer(s *settings.Settings, stderr io.Writer) (_ *server, err error) {
 		}
 	}()
 	fsys := vfs.OS()
-	if s.Has(settings.RoleIndex) || s.Stream == settings.Embedded {
-		if err := srv.lockData(fsys); err != nil {
-			return nil, err
-		}
+	if err := srv.lockData(fsys); err != nil {
+		return nil, err
+	}
+	if err := srv.openAccess(); err != nil {
+		return nil, err
 	}
 	if s.Has(settings.RoleIndex) {
 		if err := srv.openStore(fsys); err != nil {
@@ -160,12 +172,13 @@ func (srv *server) openIndex() (err error) {
 func (srv *server) openDoors() (err error) {
 	s := srv.settings
 	publisher := srv.publisher()
+	srv.audit = audit.New(audit.Options{Publisher: replayer{publisher}, Logger: srv.log.With("stage", "audit"), Enabled: func() bool { return !srv.gate.Open() }})
 	page, err := ui.New()
 	if err != nil {
 		return err
 	}
 	o := api.Options{
-		Logger: srv.log.With("stage", "api"), LocalOnly: true,
+		Logger: srv.log.With("stage", "api"), Access: srv.guarding(), Searches: srv.searches, LocalOnly: srv.gate.Open,
 		DeadLetters: srv.letters, Publisher: replayer{publisher},
 		Ready: srv.checks, Page: page, System: srv.system, Figures: srv.figures(), MaxConnections: srv.maxConnections(s.APIMaxConnections),
 	}
@@ -173,6 +186,7 @@ func (srv *server) openDoors() (err error) {
 		o.Ingest = ingest.NewHandler(publisher, ingest.HTTPOptions{
 			MaxBody: int64(s.IngestMaxBody), MaxDecoded: int64(s.IngestMaxUnpacked), MaxEvents: s.IngestMaxEvents,
 			MaxInFlight: int64(s.IngestMaxInFlight), Logger: srv.log.With("stage", "ingest"),
+			Door: func(r *http.Request) ingest.Door { return api.GrantOf(r.Context()) },
 		})
 	}
 	if s.Has(settings.RoleQuery) {
@@ -181,7 +195,7 @@ func (srv *server) openDoors() (err error) {
 			MaxTails: s.QueryMaxTails,
 		})
 	}
-	if srv.http, err = api.Open(context.Background(), s.Listen, api.New(o)); err != nil {
+	if srv.http, err = api.Open(context.Background(), s.Listen, srv.tlsConfig(), api.New(o)); err != nil {
 		return err
 	}
 	if s.Kafka.Listen == "" {
@@ -190,6 +204,7 @@ func (srv *server) openDoors() (err error) {
 	srv.kafka, err = listener.Open(context.Background(), listener.Options{
 		Publisher: publisher, Listen: s.Kafka.Listen, Advertised: s.Kafka.Advertise, Topics: []string{s.Kafka.Topic},
 		ClusterID: srv.stream.ID().String(), MaxInFlight: int64(s.IngestMaxInFlight),
+		Authenticate: srv.logIn, Anonymous: srv.anonymous, Certificate: srv.byCertificate, TLS: srv.tlsConfig(),
 		Logger: srv.log.With("stage", "ingest"), Metrics: srv.listened,
 	})
 	return err
@@ -199,7 +214,7 @@ func (srv *server) openDoors() (err error) {
 func (srv *server) publisher() *ingest.Publisher {
 	o := ingest.PublisherOptions{
 		Stream: srv.stream, Store: noStore{}, Window: time.Duration(srv.settings.IndexDedupeWindow), Metrics: srv.ingest,
-		Keyed: srv.settings.Stream != settings.Embedded,
+		Keyed: srv.settings.Stream != settings.Embedded, Redactor: srv.redactor,
 	}
 	if srv.store != nil {
 		o.Store = srv.store
@@ -249,7 +264,12 @@ func (r replayer) Publish(ctx context.Context, e *event.Event) (event.Position, 
 }
 
 // URL returns where the server answers.
-func (srv *server) URL() string { return "http://" + srv.http.Addr().String() }
+func (srv *server) URL() string {
+	if srv.certs != nil {
+		return "https://" + srv.http.Addr().String()
+	}
+	return "http://" + srv.http.Addr().String()
+}
 
 // Describe says in a line where and on what the server serves.
 func (srv *server) Describe() string {
@@ -267,7 +287,10 @@ func (srv *server) Describe() string {
 	if !s.Has(settings.RoleQuery) || !s.Has(settings.RoleIngest) {
 		line += ", role " + strings.Join(s.Role, ",")
 	}
-	return line + "; loopback only, since no keys are defined"
+	if srv.gate.Open() {
+		line += "; loopback only, since no keys are defined"
+	}
+	return line
 }
 
 // Run serves until ctx ends, then stops in the data's direction: no more events
@@ -276,6 +299,13 @@ func (srv *server) Run(ctx context.Context) error {
 	parts := []part{{"api", srv.whenReady(srv.http.Run)}}
 	if srv.kafka != nil {
 		parts = append(parts, part{"kafka", srv.whenReady(srv.kafka.Run)})
+	}
+	if srv.store != nil {
+		parts = append(parts, part{"removals", srv.recordRemovals})
+	}
+	parts = append(parts, part{"audit", srv.runAudit}, part{"keys", srv.keys.Run})
+	if srv.certs != nil {
+		parts = append(parts, part{"tls", srv.certs.Run})
 	}
 	if srv.index != nil {
 		parts = append(parts, part{"index", srv.runIndex}, part{"store", srv.runStore})
@@ -378,24 +408,13 @@ func (srv *server) Close() error {
 	if srv.store != nil {
 		errs = append(errs, srv.store.Close())
 	}
+	if srv.state != nil {
+		errs = append(errs, srv.state.Close())
+	}
 	if srv.lock != nil {
 		errs = append(errs, srv.lock.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// loopbackOnly refuses an address that others could reach: without keys whoever
-// reaches the server may read and write everything.
-func loopbackOnly(addr string) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("listen address %q: write it as host:port, such as 127.0.0.1:7575", addr)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || (ip != nil && ip.IsLoopback()) {
-		return nil
-	}
-	return fmt.Errorf("listen address %q is not a loopback address: there are no keys yet, so anyone who reached it could read and write everything; "+
-		"listen on 127.0.0.1 and put a proxy that authenticates before it", addr)
 }
 
 // checks tells /readyz what is and what is not in order.

@@ -199,8 +199,8 @@ func (l *ledger) tailedTo() int64 {
 	return l.next
 }
 
-// audit is the comparison of an export with the ledger.
-type audit struct {
+// comparison is the comparison of an export with the ledger.
+type comparison struct {
 	*ledger
 	seen     []uint64         // bits by number: it was exported
 	early    map[uint64]int64 // by number, the offset of what the tail had not come to yet
@@ -209,7 +209,7 @@ type audit struct {
 }
 
 // add takes one exported event.
-func (a *audit) add(e *event.Event) error {
+func (a *comparison) add(e *event.Event) error {
 	n, err := a.verify(e)
 	if err != nil {
 		return err
@@ -238,7 +238,7 @@ func (a *audit) add(e *event.Event) error {
 }
 
 // reached reports whether the tail has had every exported event.
-func (a *audit) reached() bool {
+func (a *comparison) reached() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for n := range a.early {
@@ -252,7 +252,7 @@ func (a *audit) reached() bool {
 // conclude compares what is left to compare once reached is true. Events before
 // the lowest that was exported have been dropped by retention; mayErr is how
 // many receipts may name a copy that was dropped, and not the event.
-func (a *audit) conclude(mayErr int) (dropped int, err error) {
+func (a *comparison) conclude(mayErr int) (dropped int, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	var errs []error
@@ -294,7 +294,7 @@ func TestLedger(t *testing.T) {
 	// Events 0 to 2 are acknowledged, tailed and exported at the offsets 0 to 2;
 	// -1 stands for one that is not.
 	type views struct{ acked, tailed, exported [3]int64 }
-	type more func(*ledger, *audit, *event.Event) error // with event 2
+	type more func(*ledger, *comparison, *event.Event) error // with event 2
 	for _, c := range []struct {
 		name   string
 		change func(*views)
@@ -310,12 +310,12 @@ func TestLedger(t *testing.T) {
 		{"exported from elsewhere", func(v *views) { v.exported[2] = 3 }, nil, "exported at offset 3; the tail had it at 2"},
 		{"a receipt for elsewhere", func(v *views) { v.acked[2] = 3 }, nil, "1 receipts name another position"},
 		{"tailed out of order", func(v *views) { v.tailed[0] = 1 }, nil, "the tail had come to 2"},
-		{"tailed twice", nil, func(l *ledger, _ *audit, e *event.Event) error { e.Offset = 3; return l.follow(e) }, "is there at offset 2 and at 3"},
-		{"exported twice", nil, func(_ *ledger, a *audit, e *event.Event) error { return a.add(e) }, "exported twice"},
-		{"altered", nil, func(l *ledger, _ *audit, e *event.Event) error { e.UserID = "mallory"; return l.follow(e) }, "published was"},
-		{"another tenant's", nil, func(l *ledger, _ *audit, e *event.Event) error { e.TenantID = "other"; return l.follow(e) }, "published was"},
-		{"invented", nil, func(l *ledger, _ *audit, e *event.Event) error { e.ID = l.id(3); return l.follow(e) }, "was never published"},
-		{"a duplicate taken for new", nil, func(l *ledger, _ *audit, e *event.Event) error {
+		{"tailed twice", nil, func(l *ledger, _ *comparison, e *event.Event) error { e.Offset = 3; return l.follow(e) }, "is there at offset 2 and at 3"},
+		{"exported twice", nil, func(_ *ledger, a *comparison, e *event.Event) error { return a.add(e) }, "exported twice"},
+		{"altered", nil, func(l *ledger, _ *comparison, e *event.Event) error { e.UserID = "mallory"; return l.follow(e) }, "published was"},
+		{"another tenant's", nil, func(l *ledger, _ *comparison, e *event.Event) error { e.TenantID = "other"; return l.follow(e) }, "published was"},
+		{"invented", nil, func(l *ledger, _ *comparison, e *event.Event) error { e.ID = l.id(3); return l.follow(e) }, "was never published"},
+		{"a duplicate taken for new", nil, func(l *ledger, _ *comparison, e *event.Event) error {
 			return l.acknowledge([]uint64{2}, []client.EventResult{{EventID: e.ID.String(), Offset: 2}})
 		}, "1 receipts name another position"},
 	} {
@@ -325,7 +325,7 @@ func TestLedger(t *testing.T) {
 				c.change(v)
 			}
 			l := &ledger{seed: 1}
-			a := &audit{ledger: l, early: map[uint64]int64{}}
+			a := &comparison{ledger: l, early: map[uint64]int64{}}
 			var e event.Event
 			var errs []error
 			for _, n := range l.publish(3) {

@@ -156,7 +156,7 @@ func (w *torture) check() {
 	w.gate.Lock()
 	defer w.gate.Unlock()
 	s := w.serve(w.heads()...)
-	a := &audit{ledger: w.truth, early: map[uint64]int64{}}
+	a := &comparison{ledger: w.truth, early: map[uint64]int64{}}
 	if err := w.export(a.add); err != nil {
 		w.t.Errorf("export: %v", err)
 		return

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/daybook-log/daybook/access"
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/index"
 	"github.com/daybook-log/daybook/ingest"
@@ -54,7 +55,7 @@ type process struct {
 	index   *index.Indexer
 	publish *ingest.Publisher
 	metrics ingest.Metrics
-	engine  *query.Engine
+	engine  *query.View
 	replay  event.Positions
 
 	serving  atomic.Bool // calls of clients are taken
@@ -125,10 +126,11 @@ func (p *process) open() (err error) {
 	p.publish = ingest.NewPublisher(ingest.PublisherOptions{
 		Stream: streamSeam{p.stream, p, "ingest"}, Store: storeSeam{p.store, p, "ingest"}, Metrics: &p.metrics,
 	})
-	p.engine = query.New(query.Options{
+	engine := query.New(query.Options{
 		Store: storeSeam{p.store, p, "query"}, Stream: streamSeam{p.stream, p, "query"}, Heartbeat: never,
 	})
-	return nil
+	p.engine, err = engine.View(access.Scope{}, time.Now())
+	return err
 }
 
 // never is longer than any run: a tail's heartbeat says nothing of the events.
