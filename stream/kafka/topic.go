@@ -133,14 +133,7 @@ func leaderless(t kadm.TopicDetail) bool {
 // checkTopic reads the topic's settings. It fails when they would not let events
 // be published at all; what is merely unsafe becomes Findings.
 func (s *Stream) checkTopic(ctx context.Context) error {
-	configs, err := s.admin.DescribeTopicConfigs(ctx, s.opts.Topic)
-	var rc kadm.ResourceConfig
-	if err == nil {
-		rc, err = configs.On(s.opts.Topic, nil)
-	}
-	if err == nil {
-		err = rc.Err
-	}
+	rc, err := s.readConfigs(ctx)
 	if err != nil {
 		if !errors.Is(err, kerr.TopicAuthorizationFailed) && !errors.Is(err, kerr.ClusterAuthorizationFailed) {
 			return fmt.Errorf("read the settings of topic %s: %w", s.opts.Topic, err)
@@ -167,6 +160,28 @@ func (s *Stream) checkTopic(ctx context.Context) error {
 	}
 	s.findings = findings(values, replicas, s.opts.MinRetention)
 	return nil
+}
+
+// readConfigs reads the topic's settings from any broker. One that does not know
+// yet of a topic that was just made is asked again.
+func (s *Stream) readConfigs(ctx context.Context) (rc kadm.ResourceConfig, err error) {
+	for {
+		configs, err := s.admin.DescribeTopicConfigs(ctx, s.opts.Topic)
+		if err == nil {
+			rc, err = configs.On(s.opts.Topic, nil)
+		}
+		if err == nil {
+			err = rc.Err
+		}
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return rc, err
+		}
+		select {
+		case <-ctx.Done():
+			return rc, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // settings are a topic's.
