@@ -49,8 +49,11 @@ var must = []string{
 	"froze a head", "merged segments", "store segments dropped", "stream segments dropped",
 	"log ends with an unfinished write, which is cut off", "removing a file that a crash left over",
 	"searches of several pages", "exports", "counts", "lookups", "tail reconnects", "events tailed",
-	"ids that two tenants use", "events dropped before a tail came", "gaps met in the stream", "a segment cannot be read", "times that time passed",
+	"ids that two tenants use", "events dropped before a tail came", "gaps met in the stream", "times that time passed",
 }
+
+// rare are others, which come about once in a thousand seeds.
+var rare = []string{"a segment cannot be read"}
 
 func TestPipeline(t *testing.T) {
 	n := *seeds
@@ -80,11 +83,6 @@ func TestPipeline(t *testing.T) {
 		return
 	}
 	report(t, n, time.Since(began), total)
-	for _, name := range must {
-		if total.n[name] == 0 && !raced {
-			t.Errorf("in %d seeds there was nothing of this: %s", n, name)
-		}
-	}
 }
 
 // runSeeds runs n seeds, one after the other.
@@ -106,6 +104,18 @@ func runSeeds(t *testing.T, from, n uint64) *counters {
 
 func report(t *testing.T, n uint64, took time.Duration, total *counters) {
 	t.Logf("%d seeds in %s, %.1f a second\n%s", n, took.Round(time.Second), float64(n)/took.Seconds(), total)
+	var wanted []string
+	if n >= 1000 {
+		wanted = append(wanted, must...)
+	}
+	if n >= 3000 {
+		wanted = append(wanted, rare...)
+	}
+	for _, name := range wanted {
+		if total.n[name] == 0 {
+			t.Errorf("in %d seeds there was nothing of this: %s", n, name)
+		}
+	}
 }
 
 // onAllProcessors runs n seeds in as many processes as there are processors, by
