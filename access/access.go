@@ -225,7 +225,7 @@ func (s *Scope) String() string {
 // when o is of another tenant.
 func (s *Scope) Within(o Scope) (Scope, error) {
 	if s.Tenant != "" && o.Tenant != "" && s.Tenant != o.Tenant {
-		return Scope{}, fmt.Errorf("tenant %q is not to be seen with this key, which is of tenant %q", o.Tenant, s.Tenant)
+		return Scope{}, fmt.Errorf("%q is not to be seen with this key, which is of tenant %q", o.Tenant, s.Tenant)
 	}
 	both := Scope{Tenant: cmp.Or(s.Tenant, o.Tenant), Filters: slices.Concat(s.Filters, o.Filters), Hidden: s.Hidden.Union(o.Hidden)}
 	for i := range s.Filters {

@@ -116,7 +116,7 @@ func TestWithin(t *testing.T) {
 		{name: "a tenant of all", o: Scope{Tenant: "acme"}, want: Scope{Tenant: "acme"}},
 		{name: "all of a tenant is the tenant", s: Scope{Tenant: "acme"}, want: Scope{Tenant: "acme"}},
 		{name: "the same tenant", s: Scope{Tenant: "acme"}, o: Scope{Tenant: "acme"}, want: Scope{Tenant: "acme"}},
-		{name: "another tenant", s: Scope{Tenant: "acme"}, o: Scope{Tenant: "globex"}, refused: `tenant "globex" is not to be seen with this key, which is of tenant "acme"`},
+		{name: "another tenant", s: Scope{Tenant: "acme"}, o: Scope{Tenant: "globex"}, refused: `"globex" is not to be seen with this key, which is of tenant "acme"`},
 		{name: "another case", s: Scope{Tenant: "acme"}, o: Scope{Tenant: "ACME"}, refused: "not to be seen"},
 		{name: "filters add up", s: Scope{Tenant: "acme", Filters: []string{"a"}}, o: Scope{Filters: []string{"b"}}, want: Scope{Tenant: "acme", Filters: []string{"a", "b"}}},
 		{name: "nothing asked is what there is", s: both, want: both},

@@ -236,12 +236,14 @@ func TestForeignOrigin(t *testing.T) {
 		{"POST", []string{"Sec-Fetch-Site", "same-origin"}, 200},
 		{"POST", []string{"Origin", "https://evil.example"}, 403},
 		{"POST", []string{"Sec-Fetch-Site", "cross-site"}, 403},
-		{"POST", []string{"Origin", "null", "Content-Type", "text/plain"}, 403},                          // what a form or a sandboxed frame sends
-		{"POST", []string{"Origin", "https://evil.example", "Content-Type", "text/plain"}, 403},          // needs no preflight
-		{"POST", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, 403},            // a form
-		{"GET", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}, 403},              // an image
-		{"GET", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "cors"}, 403},                  // fetch from another port
-		{"GET", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, 200},             // a link
+		{"POST", []string{"Origin", "null", "Content-Type", "text/plain"}, 403},                 // what a form or a sandboxed frame sends
+		{"POST", []string{"Origin", "https://evil.example", "Content-Type", "text/plain"}, 403}, // needs no preflight
+		{"POST", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, 403},   // a form
+		{"GET", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors"}, 403},     // an image
+		{"GET", []string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "cors"}, 403},         // fetch from another port
+		{"GET", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}, 200},    // a link
+		{"GET", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, 200},
+		{"GET", []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "iframe"}, 403},
 		{"GET", []string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors"}, 200},                // its own page
 		{"GET", []string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "Host", "a.test"}, 200}, // typed
 	} {

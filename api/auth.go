@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -82,8 +83,28 @@ func (a *API) guarded(rt route) http.HandlerFunc {
 			}
 			defer g.Limits.LeaveQuery()
 		}
-		rt.handle(w, r.WithContext(context.WithValue(r.Context(), grantKey{}, g)))
+		r = r.WithContext(context.WithValue(r.Context(), grantKey{}, g))
+		if r.Body != nil && r.Body != http.NoBody {
+			r.Body = &heldBody{r.Body, g}
+		}
+		rt.handle(w, r)
 	}
+}
+
+// heldBody is the body of a request, of which nothing is read that comes after what
+// its sender may do has ended. Whoever has a key that leaked could else begin to make
+// another one with it, and finish once it is revoked.
+type heldBody struct {
+	io.ReadCloser
+	grant *access.Grant
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if !b.grant.Alive(time.Now()) {
+		return 0, endedProblem
+	}
+	return n, err
 }
 
 var queriesProblem = problem.Problem{Type: "too-many-queries", Status: http.StatusTooManyRequests, Title: "Too many queries of this key", RetryAfter: time.Second,
@@ -157,7 +178,7 @@ func (a *API) unauthenticated(w http.ResponseWriter, r *http.Request, err error)
 // forbid answers who may not do what was asked.
 func (a *API) forbid(w http.ResponseWriter, r *http.Request, g *access.Grant, detail string) {
 	a.denied.Add(1)
-	a.note(r, g, audit.Entry{Action: "access.deny", Outcome: "denied", Reason: detail, Resource: resourceOf(r)}, "forbidden "+resourceOf(r))
+	a.note(r, g, audit.Entry{Action: "access.deny", Outcome: "denied", Reason: detail, Resource: resourceOf(r)}, "forbidden "+r.Pattern)
 	problem.Write(w, problem.Problem{Type: "forbidden", Status: http.StatusForbidden, Title: "Not allowed", Detail: detail})
 }
 
@@ -171,6 +192,7 @@ func resourceOf(r *http.Request) string {
 }
 
 // note samples an entry about a request: the same of the same sender count as one.
+// Neither may be what the sender can make up, such as a path or a viewer's name.
 func (a *API) note(r *http.Request, g *access.Grant, e audit.Entry, sample string) {
 	if a.access.Log == nil {
 		return
@@ -178,7 +200,7 @@ func (a *API) note(r *http.Request, g *access.Grant, e audit.Entry, sample strin
 	e = about(r, g, e)
 	who := e.SourceIP
 	if g != nil {
-		who = g.Subject
+		who = string(g.Kind) + " " + g.ID
 	}
 	a.access.Log.Sample(who+"\x00"+sample, e)
 }
@@ -251,3 +273,5 @@ func lasting(r *http.Request) (context.Context, context.CancelFunc) {
 
 // errEnded is why an answer ends in its midst when its reader may read no more.
 var errEnded = errors.New("the key, token or session has ended")
+
+var endedProblem = problem.Problem{Type: "unauthenticated", Status: http.StatusUnauthorized, Title: "The key has ended", Detail: errEnded.Error() + "; send another one"}

@@ -99,10 +99,14 @@ func (g *guard) recover(resp *response, r *http.Request) {
 
 // embedded reports whether a browser asks for a page of another site, other than
 // to show the answer as a page of its own. The answer could not be read there, but
-// its delay could, and a few images that are exports would take every slot.
+// its delay could, and a few images or frames that are exports would take every slot.
+// One page is made to be framed.
 func embedded(r *http.Request) bool {
-	site := r.Header.Get("Sec-Fetch-Site")
-	return (site == "cross-site" || site == "same-site") && r.Header.Get("Sec-Fetch-Mode") != "navigate"
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "cross-site" && site != "same-site" {
+		return false
+	}
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return r.Header.Get("Sec-Fetch-Mode") != "navigate" || dest != "" && dest != "document" && r.URL.Path != "/embed"
 }
 
 // isLocal reports whether a Host header names this machine. Without one (only

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"github.com/daybook-log/daybook/access/gate"
 	"github.com/daybook-log/daybook/access/keyring"
 	"github.com/daybook-log/daybook/audit"
+	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/internal/problem"
 )
 
@@ -202,8 +205,12 @@ func (a *API) rotateKey(w http.ResponseWriter, r *http.Request) {
 	a.sendJSON(w, r, b, err)
 }
 
-// recordKey records what is about to become of a key.
+// recordKey records what is about to become of a key. The keyring calls it while no
+// other key changes: whoever asked has not been revoked meanwhile, or is refused.
 func (a *API) recordKey(r *http.Request, g *access.Grant, action, operation string, k keyring.Key) error {
+	if !g.Alive(time.Now()) {
+		return errEnded
+	}
 	m := map[string]any{"name": k.Name, "rights": k.Rights.Names(), "tenant": k.Tenant}
 	if k.Filter != "" {
 		m["filter"] = k.Filter
@@ -248,8 +255,11 @@ func (a *API) createViewer(w http.ResponseWriter, r *http.Request) {
 		a.failKey(w, r, err)
 		return
 	}
-	a.soon(r, g, audit.Entry{Action: "viewer_token.create", Operation: "create", Resource: "viewer/" + body.Subject,
-		Metadata: map[string]any{"tenant": body.Tenant, "filter": shortened(body.Filter), "expires_at": expires.Format(time.RFC3339)}})
+	m := map[string]any{"tenant": cmp.Or(body.Tenant, g.Scope.Tenant), "filter": shortened(body.Filter), "expires_at": expires.Format(time.RFC3339)}
+	if len(body.Hidden) > 0 {
+		m["hidden"] = shortened(strings.Join(body.Hidden, ","))
+	}
+	a.soon(r, g, audit.Entry{Action: "viewer_token.create", Operation: "create", Resource: "viewer/" + body.Subject, Metadata: m})
 	b, err := json.Marshal(struct {
 		Token     string    `json:"token"`
 		ExpiresAt time.Time `json:"expires_at"`
@@ -288,22 +298,43 @@ func cutValue(v string) string {
 }
 
 // readJSON reads a request's body, one JSON object without members that are not
-// known. An empty body is an empty object.
+// known, or there twice. An empty body is an empty object.
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
-	d.DisallowUnknownFields()
-	err := d.Decode(into)
-	if errors.Is(err, io.EOF) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if p, ok := errors.AsType[problem.Problem](err); ok {
+		return p
+	}
+	if err == nil && len(bytes.TrimSpace(body)) == 0 {
 		return nil
 	}
-	if err == nil && d.More() {
-		err = errors.New("something follows the object")
+	if err == nil {
+		err = decodeStrictly(body, into)
 	}
 	if err != nil {
 		return problem.Problem{Type: "invalid-body", Status: http.StatusBadRequest, Title: "Body cannot be read",
 			Detail: fmt.Sprintf("the body must be one JSON object of at most %d KiB with the members that docs/http-api.md lists: %v", maxRequest>>10, err)}
 	}
 	return nil
+}
+
+// decodeStrictly decodes an object as whoever else looks at it would: encoding/json
+// takes the last of two members, and "Tenant" for "tenant".
+func decodeStrictly(body []byte, into any) error {
+	if _, err := event.AppendCanonicalJSON(nil, body); err != nil { // refuses a name that is there twice
+		return err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil || members == nil {
+		return errors.New("it is no object")
+	}
+	for name := range members {
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
+			return fmt.Errorf("unknown field %q", cutValue(name))
+		}
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 // parseSpan reads a length of time from a request's body; "" is 0.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/daybook-log/daybook/access"
+	"github.com/daybook-log/daybook/access/gate"
 	"github.com/daybook-log/daybook/filter"
 	"github.com/daybook-log/daybook/internal/problem"
 	"github.com/daybook-log/daybook/query"
@@ -91,8 +92,8 @@ func (a *API) problemOf(r *http.Request, err error) problem.Problem {
 	case errors.Is(err, store.ErrNotFound):
 		return problem.Problem{Type: "no-such-event", Status: http.StatusNotFound, Title: "No such event",
 			Detail: "no event has this event_id; it was never published here, or retention has removed it"}
-	case errors.Is(err, errEnded):
-		return problem.Problem{Type: "unauthenticated", Status: http.StatusUnauthorized, Title: "The key has ended", Detail: err.Error()}
+	case errors.Is(err, errEnded), errors.Is(err, gate.ErrNone): // ErrNone: it ended between two looks
+		return endedProblem
 	case errors.Is(err, context.Canceled):
 		return problem.Problem{Type: "shutting-down", Status: http.StatusServiceUnavailable, Title: "Shutting down", RetryAfter: time.Second,
 			Detail: "the server is shutting down; ask again"}

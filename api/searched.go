@@ -15,7 +15,17 @@ func (a *API) noteSearch(r *http.Request, x filter.Expr) {
 	if a.access.Log == nil || g.Scope.Tenant != "" || namesTenant(x) {
 		return
 	}
-	a.note(r, g, audit.Entry{Action: "search.across_tenants", Operation: "read", Resource: "api" + r.URL.Path, Metadata: searched(r, x)}, "search "+x.String())
+	a.note(r, g, audit.Entry{Action: "search.across_tenants", Operation: "read", Resource: "api" + r.URL.Path, Metadata: searched(r, x)}, "search "+askedFor(r))
+}
+
+// askedFor returns which events a request asks for, as it was asked: the filter
+// itself has another time in it whenever it says now-1h.
+func askedFor(r *http.Request) string {
+	v := r.URL.Query()
+	for _, name := range []string{"from", "to", "since", "last_event_id", "after_position", "wait", "cursor", "limit", "order", "fields", "interval", "by", "top"} {
+		v.Del(name)
+	}
+	return v.Encode()
 }
 
 // searched says what a request looked for.

@@ -90,7 +90,8 @@ func (a *API) finishSignIn(w http.ResponseWriter, r *http.Request) {
 	entry := audit.Entry{Subject: who.Subject, Action: "session.create", Operation: "login", Resource: "session/oidc"}
 	if err != nil {
 		entry.Outcome, entry.Reason = "denied", "no role is of one of the groups"
-		a.soon(r, nil, entry)
+		a.denied.Add(1)
+		a.note(r, nil, entry, "no role "+who.Subject)
 		a.back(w, r, "no-role")
 		return
 	}

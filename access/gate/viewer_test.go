@@ -21,7 +21,7 @@ func TestViewerTokensNarrowOnly(t *testing.T) {
 	}{
 		{"acme", Viewer{}, "acme"},
 		{"acme", Viewer{Tenant: "acme"}, "acme"},
-		{"acme", Viewer{Tenant: "globex"}, `!tenant tenant "globex" is not to be seen with this key, which is of tenant "acme"`},
+		{"acme", Viewer{Tenant: "globex"}, `!tenant "globex" is not to be seen with this key, which is of tenant "acme"`},
 		{"acme", Viewer{Filter: "user_id:ada"}, "acme (user_id:ada)"},
 		{"acme", Viewer{Filter: "tenant_id:globex or *"}, "acme (tenant_id:globex or *)"},
 		{"acme", Viewer{Hidden: []string{"metadata", "source_ip"}}, "acme without metadata source_ip"},
@@ -30,7 +30,7 @@ func TestViewerTokensNarrowOnly(t *testing.T) {
 		{"narrow", Viewer{Filter: "source_ip:10.0.0.1"}, "!filter cannot be read"},
 		{"narrow", Viewer{Filter: "user_id:ada or -metadata.ssn:*"}, "!filter cannot be read"},
 		{"narrow", Viewer{Filter: "walnut"}, "acme (user_id:(ada or bob)) (walnut) without metadata.ssn source_ip"},
-		{"narrow", Viewer{Tenant: "_daybook"}, "!tenant tenant"},
+		{"narrow", Viewer{Tenant: "_daybook"}, `!tenant "_daybook" is not`},
 		{"all", Viewer{Tenant: "globex"}, "globex"},
 		{"all", Viewer{}, "!tenant must be given: a viewer sees one tenant"},
 		{"all", Viewer{Tenant: strings.Repeat("x", 129)}, "!tenant is longer than the 128 bytes"},
