@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -147,11 +149,16 @@ func (a *API) copyExport(r *http.Request, x *query.Export, f format, enc encoder
 	}()
 	var encodeErr error
 	err = v.Export(ctx, x, func(e *event.Event) bool {
+		if encodeErr = ctx.Err(); encodeErr != nil { // a slow client would get the store's next rows, too
+			return false
+		}
 		events++
 		encodeErr = enc.add(e)
 		return encodeErr == nil
 	})
 	switch {
+	case errors.Is(context.Cause(ctx), errEnded):
+		return events, errEnded
 	case encodeErr != nil:
 		return events, encodeErr
 	case err != nil:

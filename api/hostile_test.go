@@ -14,6 +14,10 @@ import (
 	"github.com/daybook-log/daybook/access/keyring"
 	"github.com/daybook-log/daybook/api"
 	"github.com/daybook-log/daybook/audit"
+	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/query"
+	"github.com/daybook-log/daybook/query/querytest"
+	"github.com/daybook-log/daybook/store"
 )
 
 // late is a body of which nothing is sent before the server reads it, which is once
@@ -71,6 +75,54 @@ func TestRevocationEndsRequestsThatAreComing(t *testing.T) {
 	for _, k := range s.keys.List("", time.Now()) {
 		if k.Name == "left behind" {
 			t.Error("a key was made")
+		}
+	}
+}
+
+// ending is a store that calls then while it is scanned, between two events, waits for
+// the scan's end to be asked for, and counts how many events are taken after that.
+type ending struct {
+	*querytest.Mem
+	then  func()
+	after int
+}
+
+func (m *ending) Scan(ctx context.Context, q store.Scan, yield func(*event.Event) bool) error {
+	n := 0
+	return m.Mem.Scan(context.WithoutCancel(ctx), q, func(e *event.Event) bool { // as one that has the rows already
+		if n++; n == 3 {
+			m.then()
+			<-ctx.Done()
+		}
+		more := yield(e)
+		if n > 3 && more {
+			m.after++
+		}
+		return more
+	})
+}
+
+// An export that is revoked gives nothing more, though the store has rows in hand.
+func TestRevocationEndsAnExportAtOnce(t *testing.T) {
+	m := &ending{Mem: querytest.New()}
+	s, _ := secured(t, func(o *api.Options) {
+		o.Query = query.New(query.Options{Store: m, Stream: m.Mem})
+	})
+	m.Publish(tenantEvents(2000)...)
+	for _, format := range []string{"ndjson", "csv", "parquet"} {
+		key := s.key(t, keyring.Spec{Rights: access.Read, Tenant: "acme"})
+		m.after = 0
+		m.then = func() {
+			if _, err := s.keys.Revoke(idOf(key), time.Now(), nil); err != nil {
+				t.Error(err)
+			}
+		}
+		status, h, body := s.as(t, bearer(key), "GET", "/v1/export?format="+format, "")
+		if status != http.StatusUnauthorized || !strings.Contains(body, "has ended") || h.Get("Content-Disposition") != "" {
+			t.Errorf("%s: %d %s", format, status, body)
+		}
+		if m.after != 0 {
+			t.Errorf("%s: %d more events were taken", format, m.after)
 		}
 	}
 }

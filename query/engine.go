@@ -295,7 +295,12 @@ func (g *gate) tryEnter() bool {
 	}
 }
 
+// enter waits for a slot. Whoever's time has ended gets none, though there be one: a
+// reader whose key is revoked must not go on from slot to slot.
 func (g *gate) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if g.tryEnter() {
 		return nil
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/query"
 	"github.com/daybook-log/daybook/query/querytest"
+	"github.com/daybook-log/daybook/store"
 )
 
 // recorder is a sink that keeps what it is sent.
@@ -349,6 +350,33 @@ func TestTailEndsWithItsSink(t *testing.T) {
 	p := params(t, "since=beginning")
 	if err := newEngine(mem).Tail(t.Context(), p.Tail(epoch, ""), &recorder{fail: gone}); !errors.Is(err, gone) {
 		t.Error(err)
+	}
+}
+
+// ahead is a store that has its rows in hand, and so does not hear that they are not
+// wanted any more.
+type ahead struct{ *querytest.Mem }
+
+func (m ahead) Scan(ctx context.Context, q store.Scan, yield func(*event.Event) bool) error {
+	return m.Mem.Scan(context.WithoutCancel(ctx), q, yield)
+}
+
+// Nothing is added once a tail's time has ended, however much of a step is left: its
+// reader may have lost the right to see it.
+func TestTailEndsBetweenFlushes(t *testing.T) {
+	mem := querytest.New()
+	mem.Publish(run(0, 10)...)
+	ctx, cancel := context.WithCancel(t.Context())
+	sink := &recorder{full: 2}
+	sink.block = func() {
+		if len(sink.pending) > 0 {
+			cancel()
+		}
+	}
+	v := all(query.New(query.Options{Store: ahead{mem}, Stream: mem}))
+	err := v.Tail(ctx, params(t, "since=beginning").Tail(time.Now(), ""), sink)
+	if !errors.Is(err, context.Canceled) || len(sink.got()) != 2 || len(sink.pending) != 0 {
+		t.Errorf("%v after %v", err, sink.got())
 	}
 }
 
