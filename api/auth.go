@@ -170,9 +170,24 @@ func (a *API) unauthenticated(w http.ResponseWriter, r *http.Request, err error)
 		p.Title, p.Detail = "No such key", "there is no such key or token here; send an API key as it was shown when it was made: Authorization: Bearer dbk_…"
 	}
 	a.denied.Add(1)
-	a.note(r, nil, audit.Entry{Action: "access.deny", Outcome: "denied", Reason: p.Title, Resource: resourceOf(r)}, "unauthenticated")
+	entry := audit.Entry{Action: "access.deny", Outcome: "denied", Reason: p.Title, Resource: resourceOf(r)}
+	if id := endedKey(r, err); id != "" {
+		entry.Subject, entry.UserType = "key:"+id, "api_key"
+	}
+	a.note(r, nil, entry, "unauthenticated "+entry.Subject)
 	w.Header().Set("WWW-Authenticate", `Bearer realm="daybook"`)
 	problem.Write(w, p)
+}
+
+// endedKey returns the id of a key that was shown and opens nothing any more; "" for
+// what may be made up. Whoever still has one is worth knowing.
+func endedKey(r *http.Request, err error) string {
+	if !errors.Is(err, keyring.ErrRevoked) && !errors.Is(err, keyring.ErrExpired) {
+		return ""
+	}
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	id, _, _ := keyring.Split(strings.TrimSpace(token))
+	return id
 }
 
 // forbid answers who may not do what was asked.

@@ -185,3 +185,32 @@ func TestDenialsDoNotFillTheLog(t *testing.T) {
 		t.Errorf("recorded %v", counts)
 	}
 }
+
+// That somebody still has a key which was revoked is to be seen in the log; that
+// somebody says so is not.
+func TestUseOfARevokedKeyIsRecorded(t *testing.T) {
+	var recorded collector
+	log := audit.New(audit.Options{Publisher: &recorded, Logger: slog.New(slog.DiscardHandler)})
+	s, _ := secured(t, func(o *api.Options) { o.Access.Log = log })
+	revoked, other := s.key(t, keyring.Spec{Rights: access.Read}), s.key(t, keyring.Spec{Rights: access.Read})
+	if _, err := s.keys.Revoke(idOf(revoked), time.Now(), nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"dbk_" + idOf(revoked) + "_guess", "dbk_" + idOf(other) + "_guess", revoked} {
+		if status, _, answer := s.as(t, bearer(key), "GET", "/v1/events", ""); status != http.StatusUnauthorized {
+			t.Errorf("%d %s", status, answer)
+		}
+	}
+	running, stop := context.WithCancel(t.Context())
+	stop()
+	if err := log.Run(running); err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, a := range recorded.actions() {
+		counts[a]++
+	}
+	if len(counts) != 2 || counts["access.deny denied key:"+idOf(revoked)] != 1 || counts["access.deny denied unknown"] != 2 {
+		t.Errorf("recorded %v", counts)
+	}
+}

@@ -88,6 +88,10 @@ func (a *API) finishSignIn(w http.ResponseWriter, r *http.Request) {
 	}
 	session, expires, err := a.access.Gate.SignIn(who, time.Now())
 	entry := audit.Entry{Subject: who.Subject, Action: "session.create", Operation: "login", Resource: "session/oidc"}
+	if err != nil && !errors.Is(err, gate.ErrNone) {
+		a.notSignedIn(w, r, &SignInError{Kind: "refused", Err: err})
+		return
+	}
 	if err != nil {
 		entry.Outcome, entry.Reason = "denied", "no role is of one of the groups"
 		a.denied.Add(1)

@@ -102,7 +102,8 @@ func (c *cli) createKeyCommand() *cobra.Command {
 not running, and no key is asked for: whoever may write there may do so. That is how
 the first key is made for a server that is to listen beyond this machine, and how to
 get in again when the last admin's key is lost.`,
-		Example: `  daybook keys create --admin > admin.key
+		Example: `  umask 077                                 # the key's file is for you alone
+  daybook keys create --admin > admin.key
   daybook keys create --admin --data /var/lib/daybook > admin.key
   daybook keys create --name billing-api --tenant acme --rights write
   daybook keys create --name auditor --rights read --filter 'resource:billing/*' --hide source_ip,metadata.ssn --expires 90d`,
