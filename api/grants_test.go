@@ -226,7 +226,7 @@ func TestWhatIsDoneIsRecorded(t *testing.T) {
 	}
 }
 
-// What cannot be recorded is not done to a key.
+// What cannot be recorded is not done to a key, but for taking it back.
 func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 	s, admin := secured(t, func(o *api.Options) {
 		o.Access.Log = audit.New(audit.Options{Publisher: fullDisk{}, Logger: slog.New(slog.DiscardHandler)})
@@ -243,6 +243,13 @@ func TestWhatCannotBeRecordedIsNotDone(t *testing.T) {
 	}
 	if status, _, _ := s.as(t, bearer(admin), "GET", "/v1/keys", ""); status != 200 {
 		t.Errorf("the key that was not rotated: %d", status)
+	}
+	leaked := s.key(t, keyring.Spec{Rights: access.Write}) // it may be what filled the disk
+	if status, _, body := s.as(t, bearer(admin), "POST", "/v1/keys/"+idOf(leaked)+"/revoke", ""); status != 200 {
+		t.Errorf("revoking: %d %s", status, body)
+	}
+	if status, _, _ := s.as(t, bearer(leaked), "POST", "/v1/events", "{}"); status != http.StatusUnauthorized {
+		t.Errorf("the key that was revoked: %d", status)
 	}
 }
 

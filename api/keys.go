@@ -164,7 +164,7 @@ func (a *API) revokeKey(w http.ResponseWriter, r *http.Request) {
 	k, err := a.governed(r)
 	if err == nil {
 		k, err = a.access.Keys.Revoke(k.ID, time.Now(), func(k keyring.Key) error {
-			return a.recordKey(r, g, "key.revoke", "delete", k)
+			return a.recordRevocation(r, g, k)
 		})
 	}
 	if err != nil {
@@ -211,6 +211,29 @@ func (a *API) recordKey(r *http.Request, g *access.Grant, action, operation stri
 	if !g.Alive(time.Now()) {
 		return errEnded
 	}
+	return a.record(r, g, keyEntry(action, operation, k))
+}
+
+// recordRevocation records that a key is about to be revoked, and lets it be in any
+// case: a key that leaked may be what fills the disk, and must be stopped all the same.
+// What the log does not take now waits for it.
+func (a *API) recordRevocation(r *http.Request, g *access.Grant, k keyring.Key) error {
+	if !g.Alive(time.Now()) {
+		return errEnded
+	}
+	if a.access.Log == nil {
+		return nil
+	}
+	e := about(r, g, keyEntry("key.revoke", "delete", k))
+	if err := a.access.Log.Record(r.Context(), e); err != nil {
+		a.log.Error("a key is revoked and that is not recorded yet", "key", k.ID, "by", g.Subject, "err", err)
+		a.access.Log.Note(e)
+	}
+	return nil
+}
+
+// keyEntry is what is recorded of what becomes of a key.
+func keyEntry(action, operation string, k keyring.Key) audit.Entry {
 	m := map[string]any{"name": k.Name, "rights": k.Rights.Names(), "tenant": k.Tenant}
 	if k.Filter != "" {
 		m["filter"] = k.Filter
@@ -224,7 +247,7 @@ func (a *API) recordKey(r *http.Request, g *access.Grant, action, operation stri
 	if len(k.Labels) > 0 {
 		m["labels"] = maps.Clone(k.Labels)
 	}
-	return a.record(r, g, audit.Entry{Action: action, Operation: operation, Resource: "key/" + k.ID, Metadata: m})
+	return audit.Entry{Action: action, Operation: operation, Resource: "key/" + k.ID, Metadata: m}
 }
 
 // createViewer answers POST /v1/viewer-tokens.

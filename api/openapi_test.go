@@ -46,8 +46,6 @@ func TestOpenAPIHasEveryRoute(t *testing.T) {
 	}
 }
 
-// Every text field of an event is a parameter of whatever names a set of events,
-// and every field is in the schema of an event.
 // The guard stands before every endpoint, and what reads the store may fail.
 func TestOpenAPIHasTheRefusals(t *testing.T) {
 	for path, item := range loadOpenAPI(t, newServer(t)).Paths.Map() {
@@ -65,6 +63,8 @@ func TestOpenAPIHasTheRefusals(t *testing.T) {
 	}
 }
 
+// Every text field of an event is a parameter of whatever names a set of events,
+// and every field is in the schema of an event.
 func TestOpenAPIHasEveryField(t *testing.T) {
 	doc := loadOpenAPI(t, newServer(t))
 	for _, path := range []string{"/v1/events", "/v1/events/tail", "/v1/counts", "/v1/export"} {
