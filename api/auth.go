@@ -15,6 +15,7 @@ import (
 	"github.com/daybook-log/daybook/access/gate"
 	"github.com/daybook-log/daybook/access/keyring"
 	"github.com/daybook-log/daybook/audit"
+	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/internal/problem"
 	"github.com/daybook-log/daybook/query"
 )
@@ -254,9 +255,26 @@ func (a *API) soon(r *http.Request, g *access.Grant, e audit.Entry) {
 	}
 }
 
-// view returns the engine as the sender of a request may use it.
-func (a *API) view(r *http.Request) (*query.View, error) {
-	return a.query.View(GrantOf(r.Context()).Scope, time.Now())
+// asked returns the engine as the sender of a request may use it, and the
+// request's parameters.
+func (a *API) asked(r *http.Request) (*query.View, *query.Params, error) {
+	values, err := queryOf(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := a.query.View(GrantOf(r.Context()).Scope, time.Now())
+	if err != nil {
+		return nil, nil, err
+	}
+	return v, v.Params(values), nil
+}
+
+// fieldsOf returns which fields of an event a request gets.
+func fieldsOf(p *query.Params, v *query.View) event.FieldSet {
+	if set := p.Fields("fields") &^ v.Withheld(); set != 0 {
+		return set
+	}
+	return event.Fields(event.EventID) // it asked for nothing but what it is not given
 }
 
 // lasting returns a context that ends when the request's does, and when what its

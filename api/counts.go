@@ -36,18 +36,13 @@ type groupBody struct {
 
 // counts answers GET /v1/counts.
 func (a *API) counts(w http.ResponseWriter, r *http.Request) {
-	p, err := params(r)
+	v, p, err := a.asked(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	c := p.Counts(time.Now())
 	if err := p.Err(); err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	v, err := a.view(r)
-	if err != nil {
 		a.fail(w, r, err)
 		return
 	}

@@ -14,13 +14,13 @@ const cursorTrailer = "Daybook-Next-Cursor"
 
 // search answers GET /v1/events.
 func (a *API) search(w http.ResponseWriter, r *http.Request) {
-	p, err := params(r)
+	v, p, err := a.asked(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	s := p.Search(time.Now())
-	s.Fields = p.Fields("fields")
+	s.Fields = fieldsOf(p, v)
 	if err := p.Err(); err != nil {
 		a.fail(w, r, err)
 		return
@@ -30,7 +30,7 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) {
 			a.fail(w, r, err)
 			return
 		}
-		a.searchNDJSON(w, r, s)
+		a.searchNDJSON(w, r, v, s)
 		return
 	}
 	w.Header().Set("Content-Type", typeJSON)
@@ -38,7 +38,7 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) {
 	defer out.release()
 	out.buf = append(out.buf, `{"events":[`...)
 	empty := len(out.buf)
-	next, err := a.page(w, r, s, func(e *event.Event) bool {
+	next, err := a.page(w, r, v, s, func(e *event.Event) bool {
 		if out.sent || len(out.buf) > empty {
 			out.buf = append(out.buf, ',')
 		}
@@ -60,27 +60,23 @@ func (a *API) search(w http.ResponseWriter, r *http.Request) {
 
 // page runs a search. What it sends meanwhile counts towards the query's time: a
 // client that takes nothing must not hold a slot for longer than a query may.
-func (a *API) page(w http.ResponseWriter, r *http.Request, s *query.Search, yield func(*event.Event) bool) (next string, err error) {
+func (a *API) page(w http.ResponseWriter, r *http.Request, v *query.View, s *query.Search, yield func(*event.Event) bool) (next string, err error) {
 	if resp, ok := w.(*response); ok {
 		resp.bound(time.Now().Add(a.query.Timeout()))
 		defer resp.bound(time.Time{})
 	}
 	ctx, stop := lasting(r)
 	defer stop()
-	v, err := a.view(r)
-	if err != nil {
-		return "", err
-	}
 	a.noteSearch(r, s.Filter)
 	return v.Search(ctx, s, yield)
 }
 
-func (a *API) searchNDJSON(w http.ResponseWriter, r *http.Request, s *query.Search) {
+func (a *API) searchNDJSON(w http.ResponseWriter, r *http.Request, v *query.View, s *query.Search) {
 	w.Header().Set("Content-Type", typeNDJSON)
 	w.Header().Set("Trailer", cursorTrailer)
 	out := a.newAnswer(w, r)
 	defer out.release()
-	next, err := a.page(w, r, s, func(e *event.Event) bool {
+	next, err := a.page(w, r, v, s, func(e *event.Event) bool {
 		out.buf = append(event.AppendJSON(out.buf, e, s.Fields), '\n')
 		return out.spill()
 	})
@@ -96,7 +92,7 @@ func (a *API) searchNDJSON(w http.ResponseWriter, r *http.Request, s *query.Sear
 
 // get answers GET /v1/events/{event_id}.
 func (a *API) get(w http.ResponseWriter, r *http.Request) {
-	p, err := params(r)
+	v, p, err := a.asked(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
@@ -106,13 +102,8 @@ func (a *API) get(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		p.Fail("event_id", text, "must be a UUID, such as 0198c0de-7a3b-7c4d-8e5f-0123456789ab")
 	}
-	fields, fresh := p.Fields("fields"), p.Fresh()
+	fields, fresh := fieldsOf(p, v), p.Fresh()
 	if err := p.Err(); err != nil {
-		a.fail(w, r, err)
-		return
-	}
-	v, err := a.view(r)
-	if err != nil {
 		a.fail(w, r, err)
 		return
 	}

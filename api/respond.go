@@ -33,12 +33,17 @@ var internalProblem = problem.Problem{Type: "internal", Status: http.StatusInter
 // params reads the query string. One that cannot be decoded is refused whole,
 // because leaving the broken part out could widen a search.
 func params(r *http.Request) (*query.Params, error) {
+	values, err := queryOf(r)
+	return query.NewParams(values), err
+}
+
+func queryOf(r *http.Request) (url.Values, error) {
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, problem.Problem{Type: "invalid-parameter", Status: http.StatusBadRequest, Title: "Invalid query string",
 			Detail: fmt.Sprintf("the query string cannot be decoded: %v; parameters are separated by & and percent-encoded", err)}
 	}
-	return query.NewParams(values), nil
+	return values, nil
 }
 
 // fail answers a request that failed before anything of the answer was sent.
@@ -63,9 +68,15 @@ func (a *API) problemOf(r *http.Request, err error) problem.Problem {
 		return p
 	case errors.As(err, &faults):
 		return paramProblem(faults)
+	case errors.As(err, &gone) && !seesPlaces(r):
+		return problem.Problem{Type: "not-in-this-log", Status: http.StatusGone, Title: "Not in this log", Detail: gone.Param + ": comes from another log, or from a part of this one that is no more; leave it out to start again",
+			Errors: []problem.Error{{Field: gone.Param, Value: cutValue(gone.Value), Reason: "comes from another log, or from a part of this one that is no more; leave it out to start again"}}}
 	case errors.As(err, &gone): // any status but 200 makes a browser's EventSource give up
 		return problem.Problem{Type: "not-in-this-log", Status: http.StatusGone, Title: "Not in this log", Detail: gone.Error(),
 			Errors: []problem.Error{{Field: gone.Param, Value: gone.Value, Reason: gone.Reason}}}
+	case errors.As(err, &behind) && !seesPlaces(r):
+		return problem.Problem{Type: "behind", Status: http.StatusServiceUnavailable, Title: "Index is behind", RetryAfter: time.Second,
+			Detail: "the store has not come in time to what the query must see; ask again, or add wait=0s to take what is there"}
 	case errors.As(err, &behind):
 		return problem.Problem{Type: "behind", Status: http.StatusServiceUnavailable, Title: "Index is behind", RetryAfter: time.Second,
 			Detail: behind.Error() + "; ask again, or add wait=0s to take what is there"}
@@ -100,6 +111,13 @@ func (a *API) problemOf(r *http.Request, err error) problem.Problem {
 	}
 	a.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	return internalProblem
+}
+
+// seesPlaces reports whether the sender of a request may be told where in the log
+// of everybody something lies.
+func seesPlaces(r *http.Request) bool {
+	g := GrantOf(r.Context())
+	return g == nil || g.Scope.Whole()
 }
 
 // paramProblem lists the faults. Where a filter is at fault, its column and

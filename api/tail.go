@@ -20,18 +20,18 @@ var tenantTails = problem.Problem{Type: "too-many-tails", Status: http.StatusToo
 
 // tail answers GET /v1/events/tail with server-sent events.
 func (a *API) tail(w http.ResponseWriter, r *http.Request) {
-	p, err := params(r)
+	v, p, err := a.asked(r)
 	if err != nil {
 		a.fail(w, r, err)
 		return
 	}
 	t := p.Tail(time.Now(), r.Header.Get("Last-Event-ID"))
-	t.Fields = p.Fields("fields")
+	t.Fields = fieldsOf(p, v)
 	if err := p.Err(); err != nil {
 		a.fail(w, r, err)
 		return
 	}
-	sink := &sseSink{a: a, w: w, control: http.NewResponseController(w), grant: GrantOf(r.Context()), fields: t.Fields}
+	sink := &sseSink{a: a, view: v, w: w, control: http.NewResponseController(w), grant: GrantOf(r.Context()), fields: t.Fields}
 	if r.Method == http.MethodHead { // a tail has no end to wait for
 		sink.begin()
 		return
@@ -46,11 +46,8 @@ func (a *API) tail(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := lasting(r)
 	defer cancel()
 	defer context.AfterFunc(a.closing, cancel)()
-	v, err := a.view(r)
-	if err == nil {
-		a.noteSearch(r, t.Filter)
-		err = v.Tail(ctx, t, sink)
-	}
+	a.noteSearch(r, t.Filter)
+	err = v.Tail(ctx, t, sink)
 	switch {
 	case !sink.began:
 		a.fail(w, r, err)
@@ -76,6 +73,7 @@ func (a *API) tail(w http.ResponseWriter, r *http.Request) {
 // make the server go once more over what did not match.
 type sseSink struct {
 	a       *API
+	view    *query.View
 	w       http.ResponseWriter
 	control *http.ResponseController
 	grant   *access.Grant
@@ -97,7 +95,7 @@ func (s *sseSink) begin() {
 // Add implements query.TailSink.
 func (s *sseSink) Add(e *event.Event, after event.Positions) (full bool) {
 	s.buf = append(s.buf, "id: "...)
-	s.buf = query.AppendTailID(s.buf, s.a.query.Log(), after)
+	s.buf = s.view.AppendTailID(s.buf, after)
 	s.buf = append(s.buf, "\nevent: event\ndata: "...)
 	s.buf = event.AppendJSON(s.buf, e, s.fields)
 	s.buf = append(s.buf, "\n\n"...)
@@ -112,7 +110,7 @@ func (s *sseSink) Flush(at event.Positions) error {
 	}
 	if len(s.buf) <= len(reconnect) { // no event is that short
 		s.buf = append(s.buf, ": heartbeat\nid: "...)
-		s.buf = query.AppendTailID(s.buf, s.a.query.Log(), at)
+		s.buf = s.view.AppendTailID(s.buf, at)
 		s.buf = append(s.buf, "\n\n"...)
 	}
 	if _, s.err = s.w.Write(s.buf); s.err == nil {

@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
@@ -53,6 +54,9 @@ type Options struct {
 	Concurrency int
 	// MaxTails is how many tails are open at once; 0: 2048.
 	MaxTails int
+	// Secret hides positions from readers who do not see the whole log: at least 32
+	// bytes, the same for as long as a cursor is to be of use. nil: random.
+	Secret []byte
 	// Heartbeat is how often a tail that has nothing to say shows that it is
 	// alive; 0: 15 s.
 	Heartbeat time.Duration
@@ -71,6 +75,7 @@ type Engine struct {
 	store     progress
 	events    events
 	stream    Stream
+	secret    []byte
 	timeout   time.Duration
 	heartbeat time.Duration
 	step      int64 // tailStep
@@ -101,7 +106,12 @@ func New(o Options) *Engine {
 	if o.Heartbeat == 0 {
 		o.Heartbeat = 15 * time.Second
 	}
+	if o.Secret == nil {
+		o.Secret = make([]byte, 32)
+		rand.Read(o.Secret) // never fails: crypto/rand ends the program instead
+	}
 	return &Engine{
+		secret:    o.Secret,
 		store:     o.Store,
 		events:    o.Store,
 		stream:    o.Stream,

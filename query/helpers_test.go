@@ -74,14 +74,30 @@ func parseSearch(t *testing.T, queryString string) *query.Search {
 // page runs a search and returns its events' resources and the next cursor.
 func page(t *testing.T, e *query.View, queryString string) (resources []string, next string) {
 	t.Helper()
-	next, err := e.Search(t.Context(), parseSearch(t, queryString), func(ev *event.Event) bool {
-		resources = append(resources, ev.Resource)
-		return true
-	})
+	resources, next, err := search(t, e, queryString)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return resources, next
+}
+
+// search is page that may fail.
+func search(t *testing.T, e *query.View, queryString string) (resources []string, next string, err error) {
+	t.Helper()
+	values, err := url.ParseQuery(queryString)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := e.Params(values)
+	s := p.Search(epoch.Add(time.Hour))
+	if err := p.Err(); err != nil {
+		return nil, "", err
+	}
+	next, err = e.Search(t.Context(), s, func(ev *event.Event) bool {
+		resources = append(resources, ev.Resource)
+		return true
+	})
+	return resources, next, err
 }
 
 // pages follows the cursors to the end, calling between before each further page.

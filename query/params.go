@@ -23,6 +23,7 @@ const maxFaults = 32
 type Params struct {
 	values map[string][]string
 	known  []string // what was asked for
+	veil   *veil    // what hides positions in cursors and ids; nil: nothing does
 	errs   ParamErrors
 }
 
@@ -41,6 +42,14 @@ func (p *Params) fault(e *ParamError) {
 	if !again && len(p.errs) < maxFaults {
 		p.errs = append(p.errs, e)
 	}
+}
+
+// reveal returns what a cursor or an id was before it was hidden.
+func (p *Params) reveal(purpose, text string) (string, bool) {
+	if p.veil == nil {
+		return text, true
+	}
+	return p.veil.open(purpose, text)
 }
 
 // Text returns the value of a parameter and whether it was given. Giving it

@@ -33,10 +33,15 @@ func (p *Params) Search(now time.Time) *Search {
 	s := &Search{Limit: p.Int("limit", DefaultLimit, 1, MaxLimit)}
 	text, resumed := p.Text("cursor")
 	if resumed {
-		c, err := decodeCursor(text)
+		var c *cursor
+		err := errCursorMangled
+		if plain, ok := p.reveal("cursor", text); ok {
+			c, err = decodeCursor(plain)
+		}
 		if err != nil {
 			p.Fail("cursor", text, "%v", err)
 		} else {
+			c.text = text
 			s.cursor, now = c, time.Unix(0, c.now)
 		}
 	}
@@ -78,7 +83,9 @@ func (v *View) Search(ctx context.Context, s *Search, yield func(*event.Event) b
 		return v.events.scan(ctx, seen, scan, func(ev *event.Event) bool {
 			if count == s.Limit {
 				c := cursor{order: s.Order, log: v.Log(), fingerprint: fingerprint(&v.scope, s.Filter, s.Range), now: s.Now.UnixNano(), last: last, until: scan.Until}
-				next = c.encode()
+				if next = c.encode(); v.veil != nil {
+					next = string(v.veil.seal(nil, "cursor", next))
+				}
 				return false
 			}
 			count++

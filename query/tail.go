@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/daybook-log/daybook/event"
@@ -41,8 +42,12 @@ func (p *Params) Tail(now time.Time, resumeID string) *Tail {
 		name, id, resumed = "last_event_id", v, true
 	}
 	if resumed { // since says where the first connection began; that is over
-		var err error
-		if t.Resume, t.log, err = ParseTailID(id); err != nil {
+		plain, ok := p.reveal("tail", id)
+		err := errTailID
+		if ok {
+			t.Resume, t.log, err = ParseTailID(plain)
+		}
+		if err != nil {
 			p.Fail(name, id, "%v; give the id of the last event received, or leave it out", err)
 		}
 		t.resumed = ParamError{Param: name, Value: id}
@@ -66,6 +71,8 @@ func (p *Params) Tail(now time.Time, resumeID string) *Tail {
 	}
 	return t
 }
+
+var errTailID = errors.New("is not an id that this reader was given")
 
 // TailSink receives a tail. The engine calls it from one goroutine.
 type TailSink interface {

@@ -18,6 +18,7 @@ type View struct {
 	*Engine
 	events *scoped
 	scope  access.Scope
+	veil   *veil // nil: the reader sees everything, and so positions
 }
 
 // View returns the view of a scope, whose relative times count from now. The
@@ -27,7 +28,38 @@ func (e *Engine) View(scope access.Scope, now time.Time) (*View, error) {
 	if err != nil {
 		return nil, fmt.Errorf("what may be seen: %w", err)
 	}
-	return &View{Engine: e, scope: scope, events: &scoped{events: e.events, predicate: predicate, hidden: scope.Hidden}}, nil
+	v := &View{Engine: e, scope: scope, events: &scoped{events: e.events, predicate: predicate, hidden: scope.Hidden}}
+	if !scope.Whole() {
+		v.veil = newVeil(e.secret, scope.String())
+		v.events.places = true
+	}
+	return v, nil
+}
+
+// places are the fields that say where in the log of everybody an event lies.
+const places = event.FieldSet(1<<event.Partition | 1<<event.Offset)
+
+// Withheld returns the fields that the reader is not given, whatever it asks for.
+func (v *View) Withheld() event.FieldSet {
+	if v.veil == nil {
+		return 0
+	}
+	return places | v.scope.Hidden.Fields()
+}
+
+// Params returns a reader of a request's parameters, for this view.
+func (v *View) Params(values map[string][]string) *Params {
+	p := NewParams(values)
+	p.veil = v.veil
+	return p
+}
+
+// AppendTailID appends the id of a position in a tail.
+func (v *View) AppendTailID(dst []byte, at event.Positions) []byte {
+	if v.veil == nil {
+		return AppendTailID(dst, v.Log(), at)
+	}
+	return v.veil.seal(dst, "tail", string(AppendTailID(nil, v.Log(), at)))
 }
 
 // Get returns one event, or store.ErrNotFound: also where there is one that may
@@ -50,6 +82,7 @@ type scoped struct {
 	events    events
 	predicate filter.Expr
 	hidden    filter.Hidden
+	places    bool // places are hidden, too
 }
 
 // restricted is what of a reader's filter a scope makes: the only kind of filter with
@@ -59,6 +92,9 @@ type restricted struct{ x filter.Expr }
 // see returns what a reader's filter finds in the scope, or a
 // [*filter.HiddenError] if it looks at what is hidden.
 func (s *scoped) see(x filter.Expr) (restricted, error) {
+	if s.places && filter.Fields(x)&places != 0 {
+		return restricted{}, &filter.HiddenError{Selector: filter.Selector{Field: event.Offset}}
+	}
 	own, err := s.hidden.Restrict(x)
 	if err != nil {
 		return restricted{}, err
@@ -89,7 +125,7 @@ func (s *scoped) count(ctx context.Context, x restricted, q store.Count) (*store
 
 // seesBy returns an error if a selector to group by, nil for none, is hidden.
 func (s *scoped) seesBy(by *filter.Selector) error {
-	if by != nil && s.hidden.Covers(*by) {
+	if by != nil && (s.hidden.Covers(*by) || s.places && places.Has(by.Field)) {
 		return ParamErrors{{Param: "by", Value: by.String(), Reason: "is hidden from this key; group by a field that it sees"}}
 	}
 	return nil

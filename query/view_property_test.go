@@ -234,7 +234,7 @@ func seenAs(e *event.Event, fields event.FieldSet) string {
 func (w *world) search(v *query.View, given url.Values, fields event.FieldSet) (answer string, err error) {
 	given = url.Values{"q": given["q"], "from": given["from"], "to": given["to"], "order": given["order"], "limit": {"7"}}
 	for {
-		s := query.NewParams(given).Search(epoch)
+		s := v.Params(given).Search(epoch)
 		s.Fields = fields
 		next, err := v.Search(w.t.Context(), s, func(e *event.Event) bool { answer += seenAs(e, fields); return true })
 		if err != nil || next == "" {
@@ -246,13 +246,13 @@ func (w *world) search(v *query.View, given url.Values, fields event.FieldSet) (
 }
 
 func (w *world) export(v *query.View, given url.Values, fields event.FieldSet) (answer string, err error) {
-	x := &query.Export{Criteria: query.NewParams(given).Criteria(epoch), Fields: fields}
+	x := &query.Export{Criteria: v.Params(given).Criteria(epoch), Fields: fields}
 	err = v.Export(w.t.Context(), x, func(e *event.Event) bool { answer += seenAs(e, fields); return true })
 	return answer, err
 }
 
 func (w *world) counts(v *query.View, given url.Values, _ event.FieldSet) (string, error) {
-	answer, err := v.Counts(w.t.Context(), query.NewParams(given).Counts(epoch))
+	answer, err := v.Counts(w.t.Context(), v.Params(given).Counts(epoch))
 	if err != nil {
 		return "", err
 	}

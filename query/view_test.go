@@ -1,11 +1,8 @@
 package query_test
 
 import (
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"slices"
 	"strings"
 	"testing"
@@ -206,16 +203,15 @@ func TestCursorIsBoundToItsScope(t *testing.T) {
 			t.Fatalf("%s: no next page", &made)
 		}
 		for j, used := range scopes {
-			_, err := viewOf(t, e, used, epoch).Search(t.Context(), parseSearch(t, "limit=2&cursor="+cursor), func(*event.Event) bool { return true })
-			if (err == nil) != (i == j) || err != nil && !strings.Contains(err.Error(), "another search") {
+			_, _, err := search(t, viewOf(t, e, used, epoch), "limit=2&cursor="+cursor)
+			if (err == nil) != (i == j) || err != nil && !strings.Contains(err.Error(), "is not a cursor") {
 				t.Errorf("made by %s, used by %s: %v", &made, &used, err)
 			}
 		}
 	}
 }
 
-// TestScopesTimesCountFromNow: whatever a cursor, which anybody can write, says of
-// the time of its first page.
+// TestScopesTimesCountFromNow: whatever time a cursor's first page was of.
 func TestScopesTimesCountFromNow(t *testing.T) {
 	_, e := tenants(10)
 	scope := access.Scope{Filters: []string{"timestamp:>=-3s"}}
@@ -225,21 +221,53 @@ func TestScopesTimesCountFromNow(t *testing.T) {
 	if want := []string{"document/9", "document/8"}; !slices.Equal(got, want) {
 		t.Fatalf("%v", got)
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil {
-		t.Fatal(err)
-	}
-	binary.BigEndian.PutUint64(raw[18:], uint64(epoch.Add(-time.Hour).UnixNano())) // see the table of cursor
-	body := raw[:len(raw)-4]
-	forged := base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint32(body, crc32.Checksum(body, crc32.MakeTable(crc32.Castagnoli))))
-	for name, cursor := range map[string]string{"the next page": cursor, "one with a forged time": forged} {
-		if got, next := page(t, v, "limit=9&cursor="+cursor); !slices.Equal(got, []string{"document/7", "document/6"}) || next != "" {
-			t.Errorf("%s: %v", name, got)
-		}
+	if got, next := page(t, v, "limit=9&cursor="+cursor); !slices.Equal(got, []string{"document/7", "document/6"}) || next != "" {
+		t.Errorf("the next page: %v", got)
 	}
 	later := viewOf(t, e, scope, now.Add(2*time.Second)) // less may be seen by then
 	if got, _ := page(t, later, "limit=9&cursor="+cursor); len(got) != 0 {
 		t.Errorf("two seconds later: %v", got)
+	}
+}
+
+// TestPositionsAreVeiled: what a reader who does not see everything is given to come
+// back with tells nothing of how much there is, and is of use to him alone.
+func TestPositionsAreVeiled(t *testing.T) {
+	_, e := tenants(20)
+	v := viewOf(t, e, access.Scope{Tenant: "acme"}, epoch)
+	small, large := event.Positions{7}, event.Positions{1 << 60}
+	ids := map[string]bool{}
+	for _, at := range []event.Positions{small, small, large} {
+		id := string(v.AppendTailID(nil, at))
+		if ids[id] || strings.ContainsAny(id, ":@\n ") || len(id) != len(v.AppendTailID(nil, small)) {
+			t.Errorf("the id of %v is %s", at, id)
+		}
+		ids[id] = true
+		again := v.Params(nil).Tail(epoch, id)
+		if !slices.Equal(again.Resume, at) {
+			t.Errorf("the id of %v is read as %v", at, again.Resume)
+		}
+		p := viewOf(t, e, access.Scope{Tenant: "globex"}, epoch).Params(nil)
+		if p.Tail(epoch, id); p.Err() == nil {
+			t.Errorf("another's id is read")
+		}
+		p = v.Params(nil)
+		if p.Tail(epoch, string(query.AppendTailID(nil, e.Log(), at))); p.Err() == nil {
+			t.Errorf("an id that was made up is read")
+		}
+	}
+	_, cursor := page(t, v, "limit=2")
+	p := v.Params(nil)
+	if p.Tail(epoch, cursor); p.Err() == nil {
+		t.Error("a cursor is read as the id of a tail")
+	}
+	for _, q := range []string{"q=offset:>1", "q=partition:0 or user_id:a", "q=-offset:3"} {
+		if _, _, err := search(t, v, q); err == nil || !strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s: %v", q, err)
+		}
+	}
+	if v.Withheld() != event.Fields(event.Partition, event.Offset) || viewOf(t, e, access.Scope{}, epoch).Withheld() != 0 {
+		t.Errorf("withheld: %v", v.Withheld())
 	}
 }
 

@@ -43,6 +43,7 @@ func (srv *server) openAccess() (err error) {
 	if err != nil {
 		return err
 	}
+	srv.secretBytes = secret
 	roles, err := rolesOf(s.Access.Roles)
 	if err != nil {
 		return &exitCode{exitUsage, err}
@@ -188,18 +189,24 @@ func (srv *server) byCertificate(state *tls.ConnectionState) *listener.Principal
 }
 
 // logIn tells the Kafka listener who shows a key.
-func (srv *server) logIn(_ context.Context, id, secret string) (*listener.Principal, error) {
+func (srv *server) logIn(_ context.Context, id, secret string, from net.Addr) (*listener.Principal, error) {
 	g, err := srv.gate.Password(id, secret, time.Now())
 	if err == nil && !g.Rights.Has(access.Write) {
 		err = listener.ErrNoRight
 	}
-	if err != nil {
-		srv.audit.Sample("kafka\x00"+err.Error(), audit.Entry{
-			Subject: "unknown", Action: "access.deny", Outcome: "denied", Resource: "kafka/" + srv.settings.Kafka.Topic, Reason: err.Error(),
-		})
-		return nil, err
+	if err == nil {
+		return principal(g), nil
 	}
-	return principal(g), nil
+	e := audit.Entry{Grant: g, Subject: "unknown", Action: "access.deny", Outcome: "denied", Resource: "kafka/" + srv.settings.Kafka.Topic, Reason: err.Error()}
+	if host, _, splitErr := net.SplitHostPort(from.String()); splitErr == nil {
+		e.SourceIP = host
+	}
+	who := e.SourceIP
+	if g != nil {
+		who = g.ID
+	}
+	srv.audit.Sample("kafka\x00"+who+"\x00"+err.Error(), e)
+	return nil, err
 }
 
 // anonymous tells the Kafka listener who has not shown a key.

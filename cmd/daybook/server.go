@@ -47,23 +47,24 @@ type server struct {
 	log      *slog.Logger
 	settings *settings.Settings
 
-	lock     io.Closer // of the data folder
-	state    *state.DB
-	keys     *keyring.Keyring
-	gate     *gate.Gate
-	searches *saved.Searches
-	audit    *audit.Log
-	redactor *redact.Redactor
-	provider api.Provider  // nil: nobody signs in
-	certs    *certs.Source // nil: connections are not encrypted
-	store    *segment.Store
-	stream   durable
-	topic    string  // of the stream; "": it is embedded
-	dead     durable // the dead-letter stream
-	letters  *index.DeadLetters
-	index    *index.Indexer
-	http     *api.Server
-	kafka    *listener.Server
+	lock        io.Closer // of the data folder
+	state       *state.DB
+	keys        *keyring.Keyring
+	gate        *gate.Gate
+	secretBytes []byte // that sessions, tokens, redactions and hidden positions are keyed from
+	searches    *saved.Searches
+	audit       *audit.Log
+	redactor    *redact.Redactor
+	provider    api.Provider  // nil: nobody signs in
+	certs       *certs.Source // nil: connections are not encrypted
+	store       *segment.Store
+	stream      durable
+	topic       string  // of the stream; "": it is embedded
+	dead        durable // the dead-letter stream
+	letters     *index.DeadLetters
+	index       *index.Indexer
+	http        *api.Server
+	kafka       *listener.Server
 
 	ingest        *ingest.Metrics
 	listened      *listener.Metrics // of kafka
@@ -192,7 +193,7 @@ func (srv *server) openDoors() (err error) {
 	if s.Has(settings.RoleQuery) {
 		o.Query = query.New(query.Options{
 			Store: srv.store, Stream: srv.stream, Timeout: time.Duration(s.QueryTimeout), Concurrency: s.QueryConcurrency,
-			MaxTails: s.QueryMaxTails,
+			MaxTails: s.QueryMaxTails, Secret: srv.secretBytes,
 		})
 	}
 	if srv.http, err = api.Open(context.Background(), s.Listen, srv.tlsConfig(), api.New(o)); err != nil {

@@ -50,7 +50,7 @@ func (c *conn) authenticate(ctx context.Context, q *kmsg.SASLAuthenticateRequest
 	case len(fields[0]) > 0 && !bytes.Equal(fields[0], fields[1]):
 		err = errors.New("it asks to act as another user")
 	default:
-		c.principal, err = c.s.opts.Authenticate(ctx, string(fields[1]), string(fields[2]))
+		c.principal, err = c.s.opts.Authenticate(ctx, string(fields[1]), string(fields[2]), c.net.RemoteAddr())
 	}
 	if err != nil || c.principal == nil {
 		c.principal = nil

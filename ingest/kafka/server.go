@@ -58,7 +58,7 @@ type Options struct {
 	// error is not shown to the client, but for ErrNoRight. It compares in
 	// constant time. nil: nobody logs in. With Authenticate and without TLS only a
 	// loopback address can be listened on.
-	Authenticate func(ctx context.Context, user, password string) (*Principal, error)
+	Authenticate func(ctx context.Context, user, password string, from net.Addr) (*Principal, error)
 
 	// Anonymous returns who publishes over a connection without logging in; nil,
 	// or its being nil: nobody does where there is Authenticate, and else anyone.

@@ -34,7 +34,7 @@ import (
 // What cannot be served is said at once.
 func TestOpen(t *testing.T) {
 	p := ingest.NewPublisher(ingest.PublisherOptions{})
-	keys := func(context.Context, string, string) (*Principal, error) { return nil, nil }
+	keys := func(context.Context, string, string, net.Addr) (*Principal, error) { return nil, nil }
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +86,7 @@ func certificate(t testing.TB) (*tls.Config, string) {
 }
 
 // keys lets alice log in, and lets her publish for the tenant acme only.
-func keys(_ context.Context, user, password string) (*Principal, error) {
+func keys(_ context.Context, user, password string, _ net.Addr) (*Principal, error) {
 	if user != "alice" || password != "secret" {
 		return nil, errors.New("no such key")
 	}
