@@ -138,7 +138,41 @@ func TestListeningBeyondThisMachine(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &made); err != nil || made.TenantID != "_daybook" || !strings.HasPrefix(made.UserID, "local") || made.Resource != "key/"+key[4:20] {
 		t.Errorf("the making of the key was recorded as %s, %v", out, err)
 	}
+	if _, errs, code := command(t, "", "keys", "list", "--data", data); code != exitError || !strings.Contains(errs, "is running") {
+		t.Errorf("listing beside the server: exit code %d: %s", code, errs)
+	}
 	if _, errs, code := command(t, "", "keys", "create", "--admin", "--data", data); code != exitError || !strings.Contains(errs, "is running") {
 		t.Errorf("making one beside the server: exit code %d: %s", code, errs)
+	}
+}
+
+// TestKeysOffline does to the keys of a data folder what a server would.
+func TestKeysOffline(t *testing.T) {
+	data := t.TempDir()
+	t.Setenv("DAYBOOK_SERVER", "http://127.0.0.1:1") // nobody is asked
+	admin := mustRun(t, "", "keys", "create", "--admin", "--data", data)
+	other := mustRun(t, "", "keys", "create", "--name", "other", "--rights", "read", "--label", "team=a", "--data", data)
+	id := other[4:20]
+	if rotated := mustRun(t, "", "keys", "rotate", id, "--overlap", "0s", "--data", data); rotated == other || rotated[4:20] != id {
+		t.Errorf("rotated %s to %s", other, rotated)
+	}
+	mustRun(t, "", "keys", "revoke", id, "--data", data)
+	if out := mustRun(t, "", "keys", "list", "--data", data, "-o", "ndjson", "--state", "revoked", "--label", "team=a"); !strings.Contains(out, id) || strings.Contains(out, admin[4:20]) {
+		t.Errorf("revoked: %s", out)
+	}
+	if _, errs, code := command(t, "", "keys", "revoke", admin[4:20], "--data", data); code != exitUsage || !strings.Contains(errs, "last") {
+		t.Errorf("revoking the last admin: exit code %d: %s", code, errs)
+	}
+	if _, errs, code := command(t, "", "keys", "revoke", "nosuchkey", "--data", data); code != exitNotFound {
+		t.Errorf("revoking none: exit code %d: %s", code, errs)
+	}
+	s := serve(t, data)
+	t.Setenv("DAYBOOK_SERVER", s.url)
+	t.Setenv("DAYBOOK_KEY", admin)
+	out := mustRun(t, "", "tail", "--since", "beginning", "--limit", "4", "-o", "ndjson", "action:key.*") // waits for all
+	for action, n := range map[string]int{"key.create": 2, "key.rotate": 1, "key.revoke": 1} {
+		if strings.Count(out, `"action":"`+action+`"`) != n {
+			t.Errorf("%s is not recorded %d times: %s", action, n, out)
+		}
 	}
 }

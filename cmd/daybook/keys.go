@@ -2,11 +2,8 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
-	"os/user"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -14,11 +11,8 @@ import (
 
 	"github.com/daybook-log/daybook/access"
 	"github.com/daybook-log/daybook/access/keyring"
-	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/internal/client"
 	"github.com/daybook-log/daybook/internal/settings"
-	"github.com/daybook-log/daybook/internal/state"
-	"github.com/daybook-log/daybook/internal/vfs"
 )
 
 func (c *cli) keysCommand() *cobra.Command {
@@ -128,7 +122,7 @@ get in again when the last admin's key is lost.`,
 		},
 	}
 	k.bind(cmd)
-	cmd.Flags().StringVar(&data, "data", "", "data `folder` of a server that is not running, to make the key in")
+	offlineFlag(cmd, &data)
 	return c.talks(cmd)
 }
 
@@ -144,45 +138,6 @@ func (c *cli) showNewKey(made *client.NewKey) error {
 	fmt.Fprintf(c.stderr, "daybook: key %s (%s), shown this once; give it to commands in DAYBOOK_KEY or --key-file\n", k.ID, k.Name)
 	_, err := fmt.Fprintln(c.stdout, made.Secret)
 	return err
-}
-
-// createOffline makes a key in a data folder.
-func (c *cli) createOffline(data string, spec keyring.Spec) (err error) {
-	if err := vfs.OS().MkdirAll(data); err != nil {
-		return fmt.Errorf("data folder: %w", err)
-	}
-	db, err := state.Open(filepath.Join(data, stateFile))
-	if errors.Is(err, state.ErrInUse) {
-		return fmt.Errorf("a server is running on %s: leave --data out, and the key is made by it", data)
-	} else if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	keys, err := keyring.Open(db)
-	if err != nil {
-		return err
-	}
-	who := "local"
-	if u, err := user.Current(); err == nil {
-		who += ":" + u.Username
-	}
-	now := time.Now().UTC()
-	key, secret, err := keys.Create(spec, who, now, func(k keyring.Key) error {
-		return offlineEntries(db).Put(map[string]offline{k.ID: {
-			ID: new(event.IDSource).New(now), At: now, Subject: who, Action: "key.create", Operation: "create", Resource: "key/" + k.ID,
-			Metadata: map[string]any{"name": k.Name, "rights": k.Rights.Names(), "tenant": k.Tenant, "offline": true},
-		}})
-	})
-	if fault := (*keyring.Error)(nil); errors.As(err, &fault) {
-		return usageError("%w", err)
-	} else if err != nil {
-		return err
-	}
-	shown, err := json.Marshal(key)
-	if err != nil {
-		return err
-	}
-	return c.showNewKey(&client.NewKey{Key: shown, Secret: secret})
 }
 
 // listedKey is what the table shows of a key.
@@ -213,7 +168,7 @@ var keyTable = table{
 }
 
 func (c *cli) listKeysCommand() *cobra.Command {
-	var which, label string
+	var which, label, data string
 	cmd := &cobra.Command{
 		Use:   "list [PREFIX]",
 		Short: "List keys, the oldest first",
@@ -228,6 +183,9 @@ func (c *cli) listKeysCommand() *cobra.Command {
 				return err
 			}
 			p.table = keyTable
+			if data != "" {
+				return c.listOffline(data, strings.Join(args, ""), which, label, p)
+			}
 			cl, err := c.client()
 			if err != nil {
 				return err
@@ -252,10 +210,12 @@ func (c *cli) listKeysCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&which, "state", "", "only those in this `state`: active, expired or revoked")
 	cmd.Flags().StringVar(&label, "label", "", "only those with this label, `name=value`")
+	offlineFlag(cmd, &data)
 	return c.talks(c.printable(cmd))
 }
 
 func (c *cli) revokeKeyCommand() *cobra.Command {
+	var data string
 	cmd := &cobra.Command{
 		Use:     "revoke ID...",
 		Short:   "Take keys back for good",
@@ -263,6 +223,9 @@ func (c *cli) revokeKeyCommand() *cobra.Command {
 		Example: `  daybook keys revoke ab12cd34ef56gh23`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, ids []string) error {
+			if data != "" {
+				return each(ids, func(id string) error { return c.revokeOffline(data, id) })
+			}
 			cl, err := c.client()
 			if err != nil {
 				return err
@@ -276,11 +239,13 @@ func (c *cli) revokeKeyCommand() *cobra.Command {
 			})
 		},
 	}
+	offlineFlag(cmd, &data)
 	return c.talks(cmd)
 }
 
 func (c *cli) rotateKeyCommand() *cobra.Command {
 	var overlap time.Duration
+	var data string
 	cmd := &cobra.Command{
 		Use:   "rotate ID",
 		Short: "Give a key a new secret and print it",
@@ -289,6 +254,9 @@ func (c *cli) rotateKeyCommand() *cobra.Command {
   daybook keys rotate ab12cd34ef56gh23 --overlap 0s      # it leaked`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if data != "" {
+				return c.rotateOffline(data, args[0], overlap)
+			}
 			cl, err := c.client()
 			if err != nil {
 				return err
@@ -301,6 +269,7 @@ func (c *cli) rotateKeyCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().DurationVar(&overlap, "overlap", 24*time.Hour, "how long the old secret still opens, as a `time`")
+	offlineFlag(cmd, &data)
 	return c.talks(cmd)
 }
 
