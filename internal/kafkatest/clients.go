@@ -4,13 +4,13 @@ import (
 	"context"
 	"embed"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/daybook-log/daybook/internal/tooltest"
 )
 
 // What a client's command may take, on a machine that does much else.
@@ -21,7 +21,7 @@ func Kcat(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	kcat, err := exec.LookPath("kcat")
 	if err != nil {
-		fail(t, missingError{errors.New("kcat is not installed; on Debian it is in the package kcat")})
+		tooltest.Fail(t, tooltest.MissingError{Err: errors.New("kcat is not installed; on Debian it is in the package kcat")})
 	}
 	return exec.CommandContext(inTime(t), kcat, args...)
 }
@@ -31,7 +31,7 @@ func Kcat(t testing.TB, args ...string) *exec.Cmd {
 func Tool(t testing.TB, class string, args ...string) *exec.Cmd {
 	t.Helper()
 	inst, err := install()
-	fail(t, err)
+	tooltest.Fail(t, err)
 	return inst.java(inTime(t), nil, class, args...)
 }
 
@@ -43,38 +43,16 @@ var kafkajs embed.FS
 func Kafkajs(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	dir, err := installKafkajs(t.Context())
-	fail(t, err)
+	tooltest.Fail(t, err)
 	return exec.CommandContext(inTime(t), "node", append([]string{filepath.Join(dir, "publish.js")}, args...)...)
 }
 
 func installKafkajs(ctx context.Context) (dir string, err error) {
-	if err := needs(map[string]string{"node": "nodejs", "npm": "npm"}); err != nil {
-		return "", err
-	}
 	program, err := fs.Sub(kafkajs, "kafkajs")
 	if err != nil {
 		return "", err
 	}
-	var recipe []byte
-	for _, name := range []string{"package.json", "package-lock.json", "publish.js"} {
-		text, err := fs.ReadFile(program, name)
-		if err != nil {
-			return "", err
-		}
-		recipe = append(recipe, text...)
-	}
-	fill := func(temp string) error {
-		if err := os.CopyFS(temp, program); err != nil {
-			return err
-		}
-		npm := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-		npm.Dir = temp
-		if out, err := npm.CombinedOutput(); err != nil {
-			return missingError{fmt.Errorf("npm cannot fetch kafkajs: %w\n%s", err, out)}
-		}
-		return nil
-	}
-	return keep("kafkajs", recipe, fill, nil)
+	return tooltest.NPM(ctx, "kafkajs", program)
 }
 
 // inTime returns a context for a client's command.

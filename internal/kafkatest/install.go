@@ -2,14 +2,13 @@ package kafkatest
 
 import (
 	"context"
-	"crypto/sha256"
 	_ "embed"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 
-	"github.com/gofrs/flock"
+	"github.com/daybook-log/daybook/internal/tooltest"
 )
 
 //go:embed pom.xml
@@ -25,65 +24,13 @@ type installation struct {
 	classes   string // what a broker has loaded when it is ready: others begin with it in half the time
 }
 
-// missingError says why there is no Kafka on this machine.
-type missingError struct{ err error }
-
-func (e missingError) Error() string { return e.err.Error() }
-func (e missingError) Unwrap() error { return e.err }
-
 // install returns the installation, made once for every change of pom.xml.
 func install() (installation, error) {
-	if err := needs(map[string]string{"java": "default-jre-headless", "mvn": "maven"}); err != nil {
+	if err := tooltest.Needs(map[string]string{"java": "default-jre-headless", "mvn": "maven"}); err != nil {
 		return installation{}, err
 	}
-	home, err := keep("kafka", pom, makeInstallation, func(home string) error { return at(home).archive() })
+	home, err := tooltest.Keep("kafka", pom, makeInstallation, func(home string) error { return at(home).archive() })
 	return at(home), err
-}
-
-// needs says which of the tools, by the package that they are in, is missing.
-func needs(tools map[string]string) error {
-	for tool, pkg := range tools {
-		if _, err := exec.LookPath(tool); err != nil {
-			return missingError{fmt.Errorf("%s is not installed; on Debian it is in the package %s", tool, pkg)}
-		}
-	}
-	return nil
-}
-
-// keep returns a folder in the user's cache folder that is made once for every
-// change of recipe: fill fills it, and then finish, if there is one, does what
-// takes its final name. Packages are tested at the same time, and one makes it.
-func keep(name string, recipe []byte, fill, finish func(dir string) error) (home string, err error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", missingError{err}
-	}
-	dir := filepath.Join(cache, "daybook-test")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", missingError{err}
-	}
-	lock := flock.New(filepath.Join(dir, name+".lock"))
-	if err := lock.Lock(); err != nil {
-		return "", missingError{err}
-	}
-	defer lock.Unlock()
-	sum := sha256.Sum256(recipe)
-	home = filepath.Join(dir, fmt.Sprintf("%s-%x", name, sum[:6]))
-	if _, err := os.Stat(home); err == nil {
-		return home, nil
-	}
-	temp, err := os.MkdirTemp(dir, name+"-new-")
-	if err != nil {
-		return "", missingError{err}
-	}
-	defer os.RemoveAll(temp)
-	if err := fill(temp); err != nil {
-		return "", err
-	}
-	if err := os.Rename(temp, home); err != nil || finish == nil {
-		return home, err
-	}
-	return home, finish(home)
 }
 
 // at returns the installation in a folder.
@@ -101,7 +48,7 @@ func makeInstallation(temp string) error {
 	mvn := exec.Command("mvn", "-B", "-q", "dependency:copy-dependencies", "-DoutputDirectory="+filepath.Join(temp, "libs"))
 	mvn.Dir = temp
 	if out, err := mvn.CombinedOutput(); err != nil {
-		return missingError{fmt.Errorf("fetch Kafka with Maven: %w\n%s", err, out)}
+		return tooltest.MissingError{Err: fmt.Errorf("fetch Kafka with Maven: %w\n%s", err, out)}
 	}
 	settings := filepath.Join(temp, "server.properties")
 	err := os.WriteFile(settings, []byte(format(map[string]string{

@@ -8,7 +8,6 @@ package kafkatest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/daybook-log/daybook/internal/tooltest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -46,25 +46,11 @@ type Cluster struct {
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	inst, err := install()
-	fail(t, err)
+	tooltest.Fail(t, err)
 	c, err := inst.start(o, t.TempDir())
-	fail(t, err)
+	tooltest.Fail(t, err)
 	t.Cleanup(c.close)
 	return c
-}
-
-// fail ends the test where there is an error, or skips it where that is for want
-// of tools.
-func fail(t testing.TB, err error) {
-	t.Helper()
-	missing, isMissing := errors.AsType[missingError](err)
-	switch {
-	case err == nil:
-	case isMissing && os.Getenv("CI") != "true":
-		t.Skipf("SKIPPED, what needs it stays untested: %v", missing)
-	default:
-		t.Fatal(err)
-	}
 }
 
 // start starts a cluster in dir.
@@ -214,7 +200,7 @@ func (s *Shared) Cluster(t testing.TB) *Cluster {
 			s.cluster, s.err = inst.start(s.Options, s.dir)
 		}
 	})
-	fail(t, s.err)
+	tooltest.Fail(t, s.err)
 	return s.cluster
 }
 
