@@ -312,7 +312,7 @@ func (p *tab) mouse(kind input.DispatchMouseEventType, x, y float64, buttons int
 func (p *tab) wheel(selector string, by float64) {
 	p.t.Helper()
 	x, y := p.spot(selector)
-	call(p, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseWheel, X: x, Y: y, DeltaY: by})
+	call(p, input.DispatchMouseEvent, input.DispatchMouseEventParams{Type: input.DispatchMouseEventTypeMouseWheel, X: x, Y: y, DeltaX: 0.01, DeltaY: by}) // none at all would not be sent
 }
 
 // keys presses keys one after the other, where the focus is. A key comes with its

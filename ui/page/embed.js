@@ -127,8 +127,8 @@ class Viewer {
   async open() {
     this.side.hidden = !state.event;
     this.el.classList.toggle("with-detail", Boolean(state.event));
-    this.rows.selectID(state.event);
     if (!state.event) return;
+    this.rows.selectID(state.event);
     const close = () => set({ event: "" }, { replace: true });
     try { clear(this.side, detail(await fetchEvent(state.event), { links: false, close, apply: (q) => set({ q, event: "" }) })); } catch (e) { message(this.side, "Not loaded", safe(e.message, 300), button("Close", { on: close })); }
   }

@@ -83,6 +83,7 @@ export class QueryBox {
   typed() {
     this.error(null);
     this.paint();
+    this.stale = true; // the list is of what was written before
     this.suggestLater();
     this.checkLater();
   }
@@ -148,6 +149,7 @@ export class QueryBox {
   }
 
   async suggest() {
+    this.stale = false;
     const q = this.value, caret = this.input.selectionStart;
     if (document.activeElement !== this.input || caret !== this.input.selectionEnd) return;
     this.asking?.abort();
@@ -176,7 +178,7 @@ export class QueryBox {
 
   fields(spot) {
     const text = spot.text.toLowerCase();
-    const hits = filter.FIELDS.filter(([name]) => name.startsWith(text) && name !== spot.text);
+    const hits = filter.FIELDS.filter(([name]) => name.startsWith(text) && (name !== spot.text || this.value[spot.end - 1] !== ":"));
     const near = text.length > 1 ? filter.FIELDS.filter(([name, what]) => !name.startsWith(text) && (name.includes(text) || what.includes(text))) : [];
     const items = [...hits, ...near].slice(0, text ? 8 : 12).map(([name, what]) => ({ ...spot, text: name, insert: name.endsWith(".") ? name : name + ":", again: true, note: what }));
     return items;
@@ -185,6 +187,7 @@ export class QueryBox {
   show(items, at) {
     this.items = items;
     this.chosen = -1;
+    this.input.removeAttribute("aria-activedescendant");
     if (!items.length) { this.hide(); return; }
     clear(this.list, items.map((it, i) => h("li", { id: "suggestion-" + i, role: "option", "aria-selected": "false", pointerdown: (e) => { e.preventDefault(); this.take(i); } },
       h("span", { class: it.kind === "value" ? "t-value" : it.whole ? "" : "t-field" }, safe(it.text, 90)), it.note ? h("span.note", it.note) : null)));
@@ -204,8 +207,18 @@ export class QueryBox {
     this.input.removeAttribute("aria-activedescendant");
   }
 
-  choose(step) {
+  // renewed waits until the list is of what is written now.
+  async renewed() {
+    if (!this.stale) return;
+    this.suggestLater.cancel();
+    await (this.renewing = this.suggest());
+    this.renewing = null;
+  }
+
+  async choose(step) {
+    await this.renewed();
     const n = this.items.length;
+    if (!n) return;
     this.chosen = (this.chosen + step + (this.chosen < 0 && step < 0 ? 1 : 0) + n) % n;
     [...this.list.children].forEach((li, i) => li.setAttribute("aria-selected", i === this.chosen));
     this.list.children[this.chosen].scrollIntoView({ block: "nearest" });
@@ -227,11 +240,12 @@ export class QueryBox {
     if (e.isComposing) return;
     if (e.key === "Enter" && !e.shiftKey) {
       e.preventDefault();
-      if (open && this.chosen >= 0) this.take(this.chosen);
-      else this.go();
+      const enter = () => (this.chosen >= 0 ? this.take(this.chosen) : this.go());
+      if (this.renewing) this.renewing.then(enter);
+      else enter();
     } else if (e.key === "Tab" && open && !e.shiftKey && (this.chosen >= 0 || this.value.trim())) {
       e.preventDefault();
-      this.take(Math.max(0, this.chosen));
+      this.renewed().then(() => this.items.length && this.take(Math.max(0, this.chosen)));
     } else if ((e.key === "ArrowDown" || e.key === "ArrowUp") && open) {
       e.preventDefault();
       this.choose(e.key === "ArrowDown" ? 1 : -1);

@@ -53,6 +53,7 @@ export class Rows {
       this.clearDrawn();
       this.shift = 0;
       this.cursor = -1;
+      this.cursorID = "";
       this.el.scrollTop = 0;
     }
     this.draw();
@@ -188,10 +189,10 @@ export class Rows {
     return row;
   }
 
+  // selectID makes the row of an event the active one, without scrolling to it.
   selectID(id) {
     this.cursorID = id;
     for (let i = 0; i < Math.min(this.length, 2000); i++) if (this.at(i)?.event_id === id) { this.cursor = i; break; }
-    if (!id) this.cursor = -1;
     this.draw();
   }
 

@@ -276,8 +276,8 @@ export class SearchView {
     this.opening?.abort();
     this.side.hidden = !id;
     this.el.classList.toggle("with-detail", Boolean(id));
+    if (!id) { clear(this.side); this.shown = ""; return; } // the row stays the active one
     this.rows.selectID(id);
-    if (!id) { clear(this.side); this.shown = ""; return; }
     const { signal } = (this.opening = new AbortController());
     const close = () => this.closeEvent();
     const slow = setTimeout(() => clear(this.side, loadingDetail(close)), this.shown ? 300 : 0);
