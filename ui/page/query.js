@@ -211,8 +211,7 @@ export class QueryBox {
   async renewed() {
     if (!this.stale) return;
     this.suggestLater.cancel();
-    await (this.renewing = this.suggest());
-    this.renewing = null;
+    await this.suggest();
   }
 
   async choose(step) {
@@ -240,15 +239,13 @@ export class QueryBox {
     if (e.isComposing) return;
     if (e.key === "Enter" && !e.shiftKey) {
       e.preventDefault();
-      const enter = () => (this.chosen >= 0 ? this.take(this.chosen) : this.go());
-      if (this.renewing) this.renewing.then(enter);
-      else enter();
+      Promise.resolve(this.choosing).then(() => (this.chosen >= 0 ? this.take(this.chosen) : this.go()));
     } else if (e.key === "Tab" && open && !e.shiftKey && (this.chosen >= 0 || this.value.trim())) {
       e.preventDefault();
       this.renewed().then(() => this.items.length && this.take(Math.max(0, this.chosen)));
     } else if ((e.key === "ArrowDown" || e.key === "ArrowUp") && open) {
       e.preventDefault();
-      this.choose(e.key === "ArrowDown" ? 1 : -1);
+      this.choosing = this.choose(e.key === "ArrowDown" ? 1 : -1);
     } else if (e.key === "ArrowDown" && !this.value.includes("\n")) {
       e.preventDefault();
       this.suggest();
