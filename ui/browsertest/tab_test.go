@@ -51,12 +51,24 @@ type tab struct {
 	sent     int      // guarded by mu: requests
 }
 
-// open opens a page of a server in a new tab, as somebody who has never been there.
+// blank opens a new tab, of somebody who has never been at the server.
+func blank(t testing.TB, s *server) *tab {
+	t.Helper()
+	return newTab(t, chromium.context(t), s.url, chromedp.WithNewBrowserContext())
+}
+
+// open opens a page of a server in such a tab.
 func open(t testing.TB, s *server, path string) *tab {
 	t.Helper()
-	p := newTab(t, chromium.context(t), s.url, chromedp.WithNewBrowserContext())
+	p := blank(t, s)
 	p.goTo(path)
 	return p
+}
+
+// onLoad runs a script before those of every document that the tab loads.
+func (p *tab) onLoad(script string) {
+	p.t.Helper()
+	call(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
 }
 
 // openAnother opens another tab of the same person.
