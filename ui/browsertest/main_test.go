@@ -148,10 +148,17 @@ type server struct {
 // serve starts a server that is killed when the test ends.
 func serve(t testing.TB, args ...string) *server {
 	t.Helper()
+	s := newServer(t, args...)
+	s.start()
+	return s
+}
+
+// newServer is serve of a server that does not run yet.
+func newServer(t testing.TB, args ...string) *server {
+	t.Helper()
 	chromium.context(t) // skips before any work is done
 	s := &server{t: t, data: filepath.Join(t.TempDir(), "data"), args: args, url: "http://" + freeAddr(t)}
 	t.Cleanup(s.kill)
-	s.start()
 	s.as("")
 	return s
 }

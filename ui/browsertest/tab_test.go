@@ -44,11 +44,12 @@ type tab struct {
 	home string // the server's URL
 
 	mu       sync.Mutex
-	problems []string // guarded by mu: what must never happen and did
-	statuses []int    // guarded by mu: of answers that are errors and are expected
-	hosts    []string // guarded by mu: that may be asked
-	lost     bool     // guarded by mu: requests may fail
-	sent     int      // guarded by mu: requests
+	problems []string                     // guarded by mu: what must never happen and did
+	statuses []int                        // guarded by mu: of answers that are errors and are expected
+	hosts    []string                     // guarded by mu: that may be asked
+	lost     bool                         // guarded by mu: requests may fail
+	refused  bool                         // guarded by mu: a frame may not be shown
+	asked    map[network.RequestID]string // guarded by mu
 }
 
 // blank opens a new tab, of somebody who has never been at the server.
@@ -89,20 +90,46 @@ func newTab(t testing.TB, of context.Context, home string, options ...chromedp.C
 			p.picture(filepath.Join(t.ArtifactDir(), "failed.png"))
 			t.Logf("the page at %s says:\n%s", p.address(), p.say())
 		}
-		p.mu.Lock()
-		for _, problem := range p.problems {
-			t.Error(problem)
-		}
-		p.mu.Unlock()
+		p.complain()
 		cancel()
 	})
 	p.must(chromedp.Do(ctx))
-	call(p, network.Enable, network.EnableParams{})
-	call(p, log.Enable, struct{}{})
-	call(p, audits.Enable, struct{}{})
+	p.hear()
 	call(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
 	p.size(1280, 900)
 	return p
+}
+
+// frameTab is a frame of another tab.
+func frameTab(t testing.TB, parent *tab, s *server, option chromedp.ContextOption) *tab {
+	t.Helper()
+	p := &tab{t: t, home: s.url, hosts: parent.hosts, refused: parent.refused}
+	ctx, cancel := chromedp.NewContext(parent.ctx, option, chromedp.WithListener(p.listen))
+	p.ctx = ctx
+	t.Cleanup(func() {
+		p.complain()
+		cancel()
+	})
+	p.must(chromedp.Do(ctx))
+	p.hear()
+	return p
+}
+
+// hear has the browser tell of what must never happen.
+func (p *tab) hear() {
+	p.t.Helper()
+	call(p, network.Enable, network.EnableParams{})
+	call(p, log.Enable, struct{}{})
+	call(p, audits.Enable, struct{}{})
+}
+
+// complain fails the test for what has been heard.
+func (p *tab) complain() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, problem := range p.problems {
+		p.t.Error(problem)
+	}
 }
 
 // listen hears what the browser tells of the tab.
@@ -128,11 +155,14 @@ func (p *tab) listen(ev any) {
 			p.problem("the console has an %s: %s", kind, strings.Join(args, " "))
 		}
 	case *log.EventEntryAdded:
+		if p.refused && strings.Contains(ev.Entry.Text, "frame-ancestors 'none'") {
+			return
+		}
 		if ev.Entry.Source != log.EntrySourceNetwork && (ev.Entry.Level == log.EntryLevelError || ev.Entry.Level == log.EntryLevelWarning) {
 			p.problem("the browser logs: %s: %s", ev.Entry.Source, ev.Entry.Text)
 		}
 	case *audits.EventIssueAdded:
-		if csp := ev.Issue.Details.ContentSecurityPolicyIssueDetails; csp != nil {
+		if csp := ev.Issue.Details.ContentSecurityPolicyIssueDetails; csp != nil && !(p.refused && csp.ViolatedDirective == "frame-ancestors") {
 			p.problem("the page violates its policy: %s: %s", csp.ViolatedDirective, csp.BlockedURL)
 		}
 	case *network.EventRequestWillBeSent:
@@ -140,16 +170,20 @@ func (p *tab) listen(ev any) {
 		if err != nil || (u.Host != "" && !slices.Contains(p.hosts, u.Host)) {
 			p.problem("a request left for another host: %s", ev.Request.URL)
 		}
-		p.sent++
+		if p.asked == nil {
+			p.asked = map[network.RequestID]string{}
+		}
+		p.asked[ev.RequestID] = ev.Request.Method + " " + ev.Request.URL
 	case *network.EventWebSocketCreated:
 		p.problem("a web socket: %s", ev.URL)
 	case *network.EventResponseReceived:
-		if status := int(ev.Response.Status); status >= 400 && !slices.Contains(p.statuses, status) && !(p.lost && status >= 500) {
+		if status := int(ev.Response.Status); status >= 400 && strings.HasPrefix(ev.Response.URL, p.home+"/") && !slices.Contains(p.statuses, status) && !(p.lost && status >= 500) {
 			p.problem("%s was answered with %d", ev.Response.URL, status)
 		}
 	case *network.EventLoadingFailed:
-		if !ev.Canceled && !p.lost && ev.ErrorText != "net::ERR_ABORTED" {
-			p.problem("a request failed: %s %s", ev.ErrorText, ev.BlockedReason)
+		_, known := p.asked[ev.RequestID] // else it is the inspector's own
+		if known && !ev.Canceled && !p.lost && !p.refused && ev.ErrorText != "net::ERR_ABORTED" {
+			p.problem("a request failed: %s: %s %s", p.asked[ev.RequestID], ev.ErrorText, ev.BlockedReason)
 		}
 	}
 }
@@ -170,6 +204,13 @@ func (p *tab) expect(statuses ...int) {
 func (p *tab) losing() {
 	p.mu.Lock()
 	p.lost = true
+	p.mu.Unlock()
+}
+
+// refusing says that the tab will try to frame what may not be framed.
+func (p *tab) refusing(path string) {
+	p.mu.Lock()
+	p.refused = path == "/"
 	p.mu.Unlock()
 }
 

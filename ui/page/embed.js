@@ -23,7 +23,7 @@ client.cookies = false;
 
 const main = document.getElementById("main");
 const PROPERTIES = new Set(["--accent", "--accent-ink", "--bg", "--panel", "--raised", "--line", "--ink", "--dim", "--good", "--warn", "--bad", "--radius", "--font", "--mono", "--size"]);
-const VALUE = /^[#\w\s.,%()"'/+-]{1,200}$/; // no url(), whose colon it has not
+const VALUE = /^(?!.*(?:url|image|src)\s*\()[#\w\s.,%()"'/+-]{1,200}$/i; // nothing that is fetched
 
 const tell = (message) => { if (parent !== window) parent.postMessage(message, "*"); };
 

@@ -26,11 +26,27 @@ export async function signOut() {
   try { await send("/v1/session", { method: "DELETE" }); } finally { location.assign("/"); }
 }
 
+// REASONS are why a provider's sign-in came to nothing, by what the server says
+// in the address.
+const REASONS = {
+  "no-role": "You are known, but no role here is of one of your groups. Ask whoever runs this server.",
+  denied: "The sign-in was called off.",
+  expired: "The sign-in took too long, or was begun in another browser. Try again.",
+  refused: "The provider's answer was not accepted. Try again, or ask whoever runs this server.",
+  unavailable: "The provider cannot be reached. Try again in a while, or sign in with a key.",
+};
+
 // signIn shows the ways in; done is called when one worked.
 export function signIn(el, done) {
   const key = h("input", { id: "key", type: "password", autocomplete: "current-password", placeholder: "dbk_…", required: true, spellcheck: "false", testid: "key" });
   const fault = h("p.bad-text", { role: "alert", hidden: true, testid: "sign-in-error" });
-  const others = h("div.other-ways");
+  const others = h("div.other-ways"), address = new URL(location.href), reason = address.searchParams.get("sign_in");
+  if (reason) {
+    clear(fault, REASONS[reason] ?? REASONS.refused);
+    fault.hidden = false;
+    address.searchParams.delete("sign_in");
+    history.replaceState(null, "", address);
+  }
   const go = h("button.btn.primary", { type: "submit", testid: "sign-in" }, "Sign in");
   const form = h("form", { submit: async (e) => {
     e.preventDefault();
