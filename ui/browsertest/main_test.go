@@ -215,8 +215,10 @@ func (s *server) publish(ndjson string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if result.Rejected > 0 {
-		s.t.Fatalf("events were rejected: %+v", result.Results)
+	for _, r := range result.Results {
+		if len(r.Errors) > 0 {
+			s.t.Fatalf("event %d was rejected: %v", r.Index, r.Errors)
+		}
 	}
 }
 
