@@ -34,9 +34,9 @@ addEventListener("message", (e) => {
 });
 </script>`))
 
-// embed opens a product that frames a path of the server, and returns its page and
+// embedded opens a product that frames a path of the server, and returns its page and
 // what is in the frame.
-func embed(t *testing.T, s *server, path, token string) (parent, frame *tab) {
+func embedded(t *testing.T, s *server, path, token string) (parent, frame *tab) {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {
@@ -86,7 +86,7 @@ func TestEmbed(t *testing.T) {
 	viewer := *s
 	viewer.as(token.Token)
 
-	parent, p := embed(t, s, "/embed?from=all", token.Token)
+	parent, p := embedded(t, s, "/embed?from=all", token.Token)
 	p.sees("total", number(viewer.total(nil))+" event")
 	p.shows(&viewer, nil)
 	p.wait(`getComputedStyle(document.documentElement).getPropertyValue("--accent") === "rgb(1, 200, 3)" && document.documentElement.dataset.theme === "dark"`)
@@ -131,10 +131,10 @@ func TestEmbedWithoutToken(t *testing.T) {
 	s.start()
 	s.as(admin)
 	s.company()
-	_, p := embed(t, s, "/embed?from=all", "")
+	_, p := embedded(t, s, "/embed?from=all", "")
 	p.sees("#main", "Waiting for a token")
 	p.gone("row")
-	_, p = embed(t, s, "/embed?from=all", admin)
+	_, p = embedded(t, s, "/embed?from=all", admin)
 	p.sees("#main", "This is not a viewer token")
 	p.gone("row")
 
@@ -156,7 +156,7 @@ func TestEmbedWithoutToken(t *testing.T) {
 func TestPageIsNotFramed(t *testing.T) {
 	t.Parallel()
 	s := company(t)
-	parent, p := embed(t, s, "/", "")
+	parent, p := embedded(t, s, "/", "")
 	parent.wait(`document.readyState === "complete"`)
 	p.wait(`location.href.startsWith("chrome-error://") && !document.querySelector("#main")`)
 }

@@ -43,6 +43,8 @@ type tab struct {
 	ctx  context.Context
 	home string // the server's URL
 
+	key, token string // with which views of a server with keys are reached
+
 	mu       sync.Mutex
 	problems []string                     // guarded by mu: what must never happen and did
 	statuses []int                        // guarded by mu: of answers that are errors and are expected

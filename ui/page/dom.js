@@ -33,8 +33,8 @@ function make(create, name, rest) {
 
 const flat = (children) => children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false);
 
-// pairs is a list of names and values; what is null is left out.
-export const pairs = (...all) => h("dl.fields", flat(all.map((p) => p && h("div.pair", h("dt", p[0]), h("dd", { class: p[2] }, p[1])))));
+// pairs is a list of names and values; what is no pair is left out.
+export const pairs = (...all) => h("dl.fields", flat(all.map((p) => Array.isArray(p) && h("div.pair", h("dt", p[0]), h("dd", { class: p[2] }, p[1])))));
 
 export const clear = (el, ...children) => (el.replaceChildren(...flat(children)), el);
 
