@@ -16,10 +16,11 @@ CSV         ?=
 EVENTS      ?= 1M
 TURNS       ?= 3
 VICTORIALOGS ?=
+TO          ?= screenshots
 
 export CGO_ENABLED ?= 0
 
-.PHONY: build test lint unit cross vuln gosec bench compare torture kills simulate bitrot exact outages soak fuzz clean
+.PHONY: build test lint unit cross vuln gosec bench compare torture kills simulate bitrot exact outages soak screenshots fuzz clean
 
 build: ## the binary, ./daybook
 	$(GO) build -trimpath -o daybook ./cmd/daybook
@@ -80,6 +81,9 @@ outages: ## brokers of a real Kafka cluster killed and frozen: make outages ROUN
 
 soak: ## mixed load, at the end of which nothing may have grown: make soak DURATION=1h RATE=5000 CSV=samples.csv
 	CGO_ENABLED=0 SOAK_DURATION=$(DURATION) SOAK_RATE=$(RATE) SOAK_CSV=$(abspath $(CSV)) $(GO) test -count=1 -timeout 0 -v -run 'Soak' ./cmd/daybook
+
+screenshots: ## every view of the page, light and dark, at three widths: make screenshots TO=/tmp/pictures
+	$(GO) test -count=1 -timeout 30m -run 'Screenshots' ./ui/browsertest -screenshots $(abspath $(TO))
 
 fuzz: ## every fuzz target in turn: make fuzz FUZZTIME=10m
 	@for pkg in $$($(GO) list ./...); do \
