@@ -78,6 +78,10 @@ const contained = `(() => {
 			const c = cell.getBoundingClientRect(), s = getComputedStyle(cell);
 			if (c.left < r.left - 1 || c.right > r.right + 1 || s.overflowX !== "hidden") out.push(cell.className + " leaves its row: " + cell.textContent.slice(0, 40));
 		}
+		for (const value of row.querySelectorAll("bdi")) {
+			const v = value.getBoundingClientRect();
+			if (v.height && (v.top < r.top - 1 || v.bottom > r.bottom + 1)) out.push("a value leaves its row: " + value.textContent.slice(0, 40));
+		}
 		for (const value of row.querySelectorAll("bdi")) if (getComputedStyle(value).unicodeBidi !== "isolate" && getComputedStyle(value).unicodeBidi !== "plaintext") out.push("a value is not isolated");
 	}
 	if (document.documentElement.scrollWidth > innerWidth) out.push("the page is " + document.documentElement.scrollWidth + " px wide");

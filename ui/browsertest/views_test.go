@@ -184,6 +184,9 @@ func TestAccessible(t *testing.T) {
 						t.Errorf("%s, %d px: %s", scheme, width, violation)
 					}
 				}
+				if blank := eval[[]string](p, `[...document.querySelectorAll("button,a")].filter((e) => e.checkVisibility() && !e.innerText.trim() && ![...e.querySelectorAll("svg")].some((s) => s.checkVisibility())).map((e) => e.outerHTML.slice(0, 150))`); len(blank) > 0 {
+					t.Errorf("%d px: there is nothing to be seen on %q", width, blank)
+				}
 				if wide := eval[int64](p, `document.documentElement.scrollWidth`); wide > width {
 					t.Errorf("the page is %d px wide on %d", wide, width)
 				}

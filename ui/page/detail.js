@@ -1,7 +1,7 @@
 // One event in full: every field, what changed as a diff, labels and metadata as
 // a tree; each value filters or excludes; and what was around it.
 
-import { button, clear, copy, h, icon, long, safe } from "./dom.js";
+import { button, clear, copy, dim, h, icon, long, safe } from "./dom.js";
 import { client, send } from "./api.js";
 import * as filter from "./filter.js";
 import { agoLong, exact, iso, num, zone } from "./format.js";
@@ -72,7 +72,7 @@ function field(e, f, act, links) {
 function around(e) {
   const t = Date.parse(e.timestamp), near = { from: iso(t - 3e5), to: iso(t + 3e5) }, all = { from: "", to: "" };
   const link = (name, q, range) => h("a.btn.small", { href: href(finding({ q, ...range, event: e.event_id })) }, name);
-  return h("nav.around", { "aria-label": "Around this", testid: "around" }, h("span.dim", "Around this"),
+  return h("nav.around", { "aria-label": "Around this", testid: "around" }, dim("Around this"),
     [["request_id", "Same request"], ["session_id", "Same session"], ["trace_id", "Same trace"], ["correlation_id", "Same correlation"]].map(([f, name]) => (e[f] ? link(name, filter.term(f, e[f]), all) : null)),
     e.user_id ? link("Same user ± 5 min", filter.term("user_id", e.user_id), near) : null,
     e.resource ? link("Same resource ± 5 min", filter.term("resource", e.resource), near) : null,
@@ -92,7 +92,7 @@ function delta(a, b) {
   if (Array.isArray(a) && Array.isArray(b) && [...a, ...b].every(scalar)) {
     const ka = new Set(a.map(String)), kb = new Set(b.map(String));
     const all = [...a.filter((x) => !kb.has(String(x))).map((x) => ["-", x]), ...b.map((x) => [ka.has(String(x)) ? " " : "+", x])];
-    return all.length ? h("div", entries(all, 50, ([, [sign, x]]) => line(sign, leaf(x)))) : line(" ", h("span.dim", "empty"));
+    return all.length ? h("div", entries(all, 50, ([, [sign, x]]) => line(sign, leaf(x)))) : line(" ", dim("empty"));
   }
   const text = (v) => (typeof v === "string" ? v : JSON.stringify(v, null, 2));
   if (a !== undefined && b !== undefined && (!scalar(a) || !scalar(b) || /\n/.test(text(a) + text(b)))) return lines(text(a).split("\n"), text(b).split("\n"));
@@ -117,7 +117,7 @@ function lines(a, b) {
 function leaf(v) {
   if (isRaw(v)) return h("span.j-number", v.rawJSON);
   if (v === null) return h("span.j-null", "null");
-  if (typeof v === "string") return v === "" ? h("span.dim", "empty") : h("span.j-string", long(v));
+  if (typeof v === "string") return v === "" ? dim("empty") : h("span.j-string", long(v));
   return h("span", { class: "j-" + typeof v }, String(v));
 }
 
@@ -148,7 +148,7 @@ export function tree(v, path, act, depth = 0) {
     const fill = () => { if (!content.firstChild) content.append(tree(x, below, act, depth + 1)); };
     const open = depth < 3 && n > 0 && n <= 100;
     if (open) fill();
-    return h("details.node", { open, toggle: fill }, h("summary", icon("right"), name, h("span.dim", Array.isArray(x) ? `[${num(n)}]` : `{${num(n)}}`)), content);
+    return h("details.node", { open, toggle: fill }, h("summary", icon("right"), name, dim(Array.isArray(x) ? `[${num(n)}]` : `{${num(n)}}`)), content);
   }));
 }
 

@@ -33,6 +33,9 @@ function make(create, name, rest) {
 
 const flat = (children) => children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false);
 
+// dim is text that matters less.
+export const dim = (...content) => h("span.dim", ...content);
+
 // pairs is a list of names and values; what is no pair is left out.
 export const pairs = (...all) => h("dl.fields", flat(all.map((p) => Array.isArray(p) && h("div.pair", h("dt", p[0]), h("dd", { class: p[2] }, p[1])))));
 
@@ -85,8 +88,9 @@ const code = (c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(
 
 // safe returns nodes that show a value as it is and keep it from changing what
 // stands around it: isolated in its direction, hidden characters made visible,
-// and no more than max characters of it.
-export function safe(value, max = 300) {
+// and no more than max characters of it. Where there is one line for it, line
+// ends and tabs are shown as their code too.
+export function safe(value, max = 300, oneLine = false) {
   let text = String(value);
   const cut = text.length > max;
   if (cut) text = text.slice(0, max).replace(/[\ud800-\udbff]$/, "");
@@ -96,7 +100,7 @@ export function safe(value, max = 300) {
     let plain = "", marks = 0;
     for (const part of text.split(HIDDEN_ALL)) {
       if (!part) continue;
-      if (part.length <= 2 && HIDDEN.test(part) && !PLAIN.has(part) && marks < 100) {
+      if (part.length <= 2 && HIDDEN.test(part) && (!PLAIN.has(part) || (oneLine && part !== "\u200d")) && marks < 100) {
         bdi.append(plain, h("span.hidden-char", { title: "invisible character" }, code(part)));
         plain = "";
         marks++;
@@ -106,6 +110,8 @@ export function safe(value, max = 300) {
   }
   return bdi;
 }
+
+export const inLine = (value, max) => safe(value, max, true);
 
 // long is safe for values that may be very long: the beginning, and a button for
 // the rest, in pieces.

@@ -3,7 +3,7 @@
 // can do that, else through memory.
 
 import { get, send, url } from "./api.js";
-import { button, clear, dialog, h, pairs, safe } from "./dom.js";
+import { button, clear, dialog, dim, h, pairs, safe } from "./dom.js";
 import { bytes, iso, num, plural } from "./format.js";
 import { moment, rangeLabel } from "./range.js";
 import { state } from "./state.js";
@@ -48,8 +48,8 @@ function form(params, total, abort, close) {
       clear(status, h("span.bad-text", "The export broke off and is not complete. ", safe(err.message, 300)));
     }
   } },
-  pairs(["Events", size], ["Filter", params.q ? h("code", safe(params.q, 300)) : h("span.dim", "none")], ["Range", rangeLabel(params)]),
-    h("fieldset.formats", h("legend", "Format"), FORMATS.map(([v, name, what], i) => h("label", h("input", { type: "radio", name: "format", value: v, checked: i === 0, testid: "format-" + v }), h("span", h("b", name), " ", h("span.dim", what))))),
+  pairs(["Events", size], ["Filter", params.q ? h("code", safe(params.q, 300)) : dim("none")], ["Range", rangeLabel(params)]),
+    h("fieldset.formats", h("legend", "Format"), FORMATS.map(([v, name, what], i) => h("label", h("input", { type: "radio", name: "format", value: v, checked: i === 0, testid: "format-" + v }), h("span", h("b", name), " ", dim(what))))),
   bar, status, h("footer", h("a.dim.small-text", { href: url("/v1/export", { ...params, format: "ndjson" }), download: "daybook.ndjson", title: "The browser downloads by itself, as NDJSON, without progress here" }, "as a plain download"), h("span.grow"), button("Cancel", { on: close }), start));
   return el;
 }

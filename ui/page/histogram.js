@@ -93,7 +93,7 @@ export class Histogram {
     clear(this.plot,
       svg("line.base", { x1: 0, x2: W, y1: plotH + 0.5, y2: plotH + 0.5 }),
       OUTCOMES.map((o) => paths[o] && svg("path", { class: "bar " + o, d: paths[o] })),
-      this.ticks(W).map(({ x, text, anchor }) => [svg("line.tick", { x1: x, x2: x, y1: plotH, y2: plotH + 3 }), svg("text.label", { x, y: H - 3, "text-anchor": anchor }, text)]),
+      this.ticks(W).map(({ x, text }) => [svg("line.tick", { x1: x, x2: x, y1: plotH, y2: plotH + 3 }), svg("text.label", { x, y: H - 3, "text-anchor": "middle" }, text)]),
       most > 1 ? svg("text.label.most", { x: 2, y: 10 }, short(most)) : null,
       this.cursor = svg("rect.cursor", { y: 0, height: plotH, width: step, visibility: "hidden" }),
       this.brush = svg("rect.brush", { y: 0, height: plotH, visibility: "hidden" }));
@@ -120,7 +120,7 @@ export class Histogram {
       const x = ((t - first) / span) * W;
       if (x < 22 || x > W - 22) continue;
       const c = clock(t);
-      out.push({ x: Math.round(x) + 0.5, anchor: "middle", text: size >= 864e5 || c === "00:00:00" ? day(t).slice(size > 2592e6 ? 0 : 5) : size < 6e4 ? c : c.slice(0, 5) });
+      out.push({ x: Math.round(x) + 0.5, text: size >= 864e5 || c === "00:00:00" ? day(t).slice(size > 2592e6 ? 0 : 5) : size < 6e4 ? c : c.slice(0, 5) });
     }
     return out;
   }

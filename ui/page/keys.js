@@ -1,7 +1,7 @@
 // API keys: listed, made, given new secrets, revoked. A secret is shown once.
 
 import { get, post } from "./api.js";
-import { button, clear, confirm, copy, dialog, h, safe, toast } from "./dom.js";
+import { button, clear, confirm, copy, dialog, dim, h, safe, toast } from "./dom.js";
 import { agoLong, dateTime } from "./format.js";
 import { failure, message } from "./rows.js";
 
@@ -16,9 +16,9 @@ export async function keys(el, signal) {
       all.length ? h("div.table-box", { tabindex: 0, role: "region", "aria-label": "Keys" }, h("table.table", { testid: "keys" }, h("thead", h("tr", ["Name", "State", "Tenant", "Rights", "Sees only", "Last used", "Expires", ""].map((c) => h("th", { scope: "col" }, c || h("span.visually-hidden", "Actions"))))),
         h("tbody", all.map((k) => h("tr", { class: k.state, testid: "key-row" },
           cell("Name", h("div", safe(k.name, 120)), h("div.dim.mono", safe(k.id, 60))), cell("State", h("span", { class: `outcome ${{ active: "success", expired: "unknown", revoked: "denied" }[k.state]}` }, k.state)),
-          cell("Tenant", k.tenant ? safe(k.tenant, 80) : h("span.dim", "all")), cell("Rights", (k.rights ?? []).join(", ")),
-          cell("Sees only", k.filter ? h("code", safe(k.filter, 120)) : h("span.dim", "everything"), k.hidden?.length ? h("div.dim", "without " + k.hidden.join(", ")) : null),
-          cell("Last used", k.last_used_at ? h("span", { title: dateTime(k.last_used_at) }, agoLong(k.last_used_at)) : h("span.dim", "never")), cell("Expires", k.expires_at ? dateTime(k.expires_at) : h("span.dim", "never")),
+          cell("Tenant", k.tenant ? safe(k.tenant, 80) : dim("all")), cell("Rights", (k.rights ?? []).join(", ")),
+          cell("Sees only", k.filter ? h("code", safe(k.filter, 120)) : dim("everything"), k.hidden?.length ? h("div.dim", "without " + k.hidden.join(", ")) : null),
+          cell("Last used", k.last_used_at ? h("span", { title: dateTime(k.last_used_at) }, agoLong(k.last_used_at)) : dim("never")), cell("Expires", k.expires_at ? dateTime(k.expires_at) : dim("never")),
           cell("", k.state === "active" ? h("span.tools", button("Rotate…", { class: "small", testid: "rotate", on: () => rotate(k, again) }), button("Revoke…", { class: "small", testid: "revoke", on: () => revoke(k, again) })) : null)))))) : message(h("div"), "No keys", "Make one, and the server asks for a key from then on."));
   } catch (e) {
     failure(el, e, ["This server has no keys", "It listens on this machine only and answers to everyone on it."], again);
@@ -47,7 +47,7 @@ function create(again) {
         clear(fault, safe((err.doc?.errors ?? []).map((x) => `${x.field ?? ""} ${x.reason}`).join("; ") || err.message, 500));
       }
     } }, text("Name", "name", { required: true, placeholder: "billing service", testid: "key-name" }),
-    h("fieldset", h("legend", "Rights"), RIGHTS.map(([r, what], i) => h("label", h("input", { type: "checkbox", name: "right", value: r, checked: i === 0 }), ` ${r} `, h("span.dim", what)))),
+    h("fieldset", h("legend", "Rights"), RIGHTS.map(([r, what], i) => h("label", h("input", { type: "checkbox", name: "right", value: r, checked: i === 0 }), ` ${r} `, dim(what)))),
     text("Tenant (empty: all)", "tenant"), text("Sees only events that match", "filter", { placeholder: "empty: everything", class: "mono" }), text("Hidden fields, by commas", "hidden", { placeholder: "source_ip, user_agent" }), text("Expires", "expires", { type: "datetime-local" }), fault,
     h("footer", button("Cancel", { on: close }), h("button.btn.primary", { type: "submit", testid: "key-create" }, "Make key")));
     return form;

@@ -13,7 +13,7 @@ const FAST = 60; // events/s above which the display is a sample
 const HEAD = 500; // rows kept above the search's
 
 export class Live {
-  // rows and histogram are drawn to; status is called with what to say; reload
+  // rows and histogram are drawn to; status is called with this when there is something to say; reload
   // makes the list exact again; now says whether rows may move.
   constructor({ rows, histogram, q, status, reload, known }) {
     Object.assign(this, { rows, histogram, q, status, reload, known });
@@ -127,6 +127,6 @@ export class Live {
   }
 
   tell() {
-    this.status({ state: this.state, problem: this.problem, count: this.count, unseen: this.unseen, rate: this.rate, paused: this.paused, gap: this.gap, began: this.began });
+    this.status(this);
   }
 }

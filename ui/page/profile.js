@@ -2,7 +2,7 @@
 // active, what was done, from where, and what is new today.
 
 import { get } from "./api.js";
-import { button, clear, h, icon, safe, svg } from "./dom.js";
+import { button, clear, dim, h, icon, safe, svg } from "./dom.js";
 import { changes } from "./detail.js";
 import * as filter from "./filter.js";
 import { agoLong, clock, dateTime, day, num, parts, plural, short, zoneName } from "./format.js";
@@ -13,8 +13,9 @@ const WEEKS = 4;
 const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const HOUR = 36e5;
 
-// link is a search for an event set, over all time unless told.
-const link = (text, patch, cls = "") => h("a", { class: cls, href: href(finding({ from: "", to: "", ...patch })) }, text);
+// search is the address of a search over all time.
+const search = (q, patch) => href(finding({ from: "", to: "", q, ...patch }));
+const link = (text, q, patch) => h("a", { href: search(q, patch) }, text);
 
 export class Profile {
   constructor() {
@@ -40,23 +41,23 @@ export class Profile {
       const [newest, oldest] = await Promise.all(["newest", "oldest"].map((order) => get("/v1/events", { q, order, limit: order === "newest" ? 25 : 1 }, { signal })));
       if (!newest.events.length) {
         clear(this.el, this.head(user, id));
-        this.el.append(message(h("div"), "Never seen", `No event has this ${user ? "user" : "resource"}${"."}`));
+        this.el.append(message(h("div"), "Never seen", `No event has this ${user ? "user" : "resource"}.`));
         return;
       }
       const last = newest.events[0], first = oldest.events[0];
       const total = h("dd", "…"), denied = h("dd", "…");
-      const heat = h("section.card.wide", { testid: "heatmap" }), fresh = h("section.card", { testid: "new-today" });
+      const heat = h("section.card.wide", { testid: "heatmap" }), fresh = h("section.card", { testid: "new-today" }, h("h2", "New today"));
       const tops = (user ? [["action", "Actions"], ["resource", "Resources"], ["source_ip", "Addresses"], ["source", "Sources"]] : [["user_id", "Users"], ["action", "Actions"], ["source_ip", "Addresses"], ["outcome", "Outcomes"]]).map(([f, name]) => [f, name, h("section.card", h("h2", name))]);
       const stat = (k, v) => h("div", h("dt", k), v.localName === "dd" ? v : h("dd", v));
       clear(this.el, this.head(user, id, user ? last.user_name : last.resource_name),
-        h("dl.stats", stat("First seen", [time(first.timestamp), h("span.dim", " " + agoLong(first.timestamp))]), stat("Last seen", [time(last.timestamp), h("span.dim", " " + agoLong(last.timestamp))]), stat("Events", total), stat("Denied or failed", denied)),
+        h("dl.stats", stat("First seen", [time(first.timestamp), dim(" " + agoLong(first.timestamp))]), stat("Last seen", [time(last.timestamp), dim(" " + agoLong(last.timestamp))]), stat("Events", total), stat("Denied or failed", denied)),
         h("div.cards", user ? fresh : null, heat, tops.map(([, , el]) => el)),
         h("section.card.wide", h("h2", user ? "Latest" : "History"), this.timeline(newest, q, signal, !user)));
       ask({ by: "outcome" }).then((c) => {
         const by = (o) => c.groups.find((g) => g.value === o)?.count ?? 0;
-        clear(total, link(num(c.total), { q }));
+        clear(total, link(num(c.total), q));
         const bad = by("denied") + by("failure");
-        clear(denied, bad ? link(num(bad), { q: `${q} outcome:(denied or failure)` }, "bad-text") : "0");
+        clear(denied, bad ? h("a.bad-text", { href: search(`${q} outcome:(denied or failure)`) }, num(bad)) : "0");
       }, () => {});
       this.heatmap(heat, ask, last.timestamp).catch(() => clear(heat, h("p.dim", "Activity could not be counted.")));
       for (const [f, , el] of tops) ask({ by: f, top: 8 }).then((c) => this.top(el, f, c, q), () => {});
@@ -68,7 +69,7 @@ export class Profile {
 
   head(user, id, name) {
     return h("header.page-head", icon(user ? "user" : "box"), h("div", h("p.dim", user ? "User" : "Resource"), h("h1", safe(name || id, 300)), name ? h("p.dim.mono", safe(id, 300)) : null),
-      h("a.btn", { href: href(finding({ q: filter.term(user ? "user_id" : "resource", id), from: "", to: "" })), testid: "all-events" }, icon("search"), h("span", "All events")));
+      h("a.btn", { href: search(filter.term(user ? "user_id" : "resource", id)), testid: "all-events" }, icon("search"), h("span", "All events")));
   }
 
   top(el, f, { groups, values }, q) {
@@ -76,7 +77,7 @@ export class Profile {
     clear(el, el.firstChild, h("ul.facet-list", groups.map((g) => {
       const bar = h("span", { class: "facet-bar " + (f === "outcome" ? g.value : ""), "aria-hidden": "true" });
       bar.style.width = (g.count / most) * 100 + "%";
-      return h("li", h("a.facet-value", { href: href(finding({ q: `${q} ${filter.term(f, g.value)}`, from: "", to: "" })) }, bar, g.value ? safe(g.value, 100) : h("span.dim", "none"), h("span.n", short(g.count))));
+      return h("li", h("a.facet-value", { href: search(`${q} ${filter.term(f, g.value)}`) }, bar, g.value ? safe(g.value, 100) : dim("none"), h("span.n", short(g.count))));
     })), values > groups.length ? h("p.dim.facet-note", `${num(values - groups.length)} more`) : null);
   }
 
@@ -92,7 +93,7 @@ export class Profile {
     const most = Math.max(1, ...grid.flat()), cell = 20, left = 34, top = 4;
     const busiest = grid.flatMap((row, d) => row.map((n, hour) => ({ n, d, hour }))).sort((a, b) => b.n - a.n)[0];
     const hh = (x) => String(x).padStart(2, "0") + ":00";
-    clear(el, h("h2", "Activity by hour and weekday", h("span.dim", ` ${zoneName()}, ${WEEKS} weeks to ${day(end)}`)),
+    clear(el, h("h2", "Activity by hour and weekday", dim(` ${zoneName()}, ${WEEKS} weeks to ${day(end)}`)),
       svg("svg.heat", { viewBox: `0 0 ${left + 24 * cell} ${top + 7 * cell + 16}`, role: "img", "aria-label": total ? `${plural(total, "event")}; busiest on ${DAYS[busiest.d]} at ${hh(busiest.hour)} with ${num(busiest.n)}` : "No events" },
         grid.flatMap((row, d) => row.map((n, hour) => svg("rect", { x: left + hour * cell + 1, y: top + d * cell + 1, width: cell - 2, height: cell - 2, rx: 2, class: n ? "on" : "off", style: n ? { opacity: String(0.2 + 0.8 * Math.sqrt(n / most)) } : null }, svg("title", `${DAYS[d]} ${hh(hour)}: ${num(n)}`)))),
         DAYS.map((d, i) => svg("text.label", { x: 0, y: top + i * cell + 14 }, d)), [0, 3, 6, 9, 12, 15, 18, 21].map((hour) => svg("text.label", { x: left + hour * cell + 1, y: top + 7 * cell + 13 }, hh(hour)))));
@@ -109,7 +110,7 @@ export class Profile {
       const known = new Set(before.groups.map((g) => g.value));
       for (const g of now.groups) if (g.value && !known.has(g.value) && before.values <= 1000) found.push({ f, name, ...g });
     }
-    clear(el, h("h2", "New today"), found.length ? h("ul.new-list", found.slice(0, 8).map((x) => h("li", h("span.dim", x.name + " "), h("a", { href: href(finding({ q: `${q} ${filter.term(x.f, x.value)}`, from: "", to: "" })) }, safe(x.value, 120)), h("span.n", num(x.count)))))
+    clear(el, el.firstChild, found.length ? h("ul.new-list", found.slice(0, 8).map((x) => h("li", dim(x.name + " "), h("a", { href: search(`${q} ${filter.term(x.f, x.value)}`) }, safe(x.value, 120)), h("span.n", num(x.count)))))
       : h("p.dim", "Nothing that was not there on a day before."),
     found.length > 8 ? h("p.dim", `${num(found.length - 8)} more`) : null);
   }
@@ -123,7 +124,7 @@ export class Profile {
         const d = day(e.timestamp);
         if (d !== lastDay) { lastDay = d; box.append(h("h3", d)); }
         box.append(h("div", { class: `moment o-${e.outcome}` }, h("a.mono", { href: href({ ...DEFAULTS, tz: state.tz, q, from: "", event: e.event_id }), title: dateTime(e.timestamp) }, clock(e.timestamp)),
-          h("div", h("div", full ? link(safe(e.user_name || e.user_id, 80), { view: "user", id: e.user_id, q: "" }) : null, full ? " " : null, h("b", safe(e.action, 100)), " ", full ? null : link(safe(e.resource_name || e.resource, 120), { view: "resource", id: e.resource, q: "" }), e.outcome !== "success" ? [" ", h("span", { class: `outcome ${e.outcome}` }, e.outcome)] : null, e.reason ? h("span.dim", " ", safe(e.reason, 160)) : null),
+          h("div", h("div", full ? link(safe(e.user_name || e.user_id, 80), "", { view: "user", id: e.user_id }) : null, full ? " " : null, h("b", safe(e.action, 100)), " ", full ? null : link(safe(e.resource_name || e.resource, 120), "", { view: "resource", id: e.resource }), e.outcome !== "success" ? [" ", h("span", { class: `outcome ${e.outcome}` }, e.outcome)] : null, e.reason ? dim(" ", safe(e.reason, 160)) : null),
             full && e.changes?.length ? changes(e.changes.slice(0, 5)) : null)));
       }
       if (cursor) {

@@ -4,7 +4,7 @@
 
 import { get } from "./api.js";
 import * as filter from "./filter.js";
-import { button, clear, debounce, h, icon, popup, safe, store } from "./dom.js";
+import { button, clear, debounce, dim, h, icon, inLine, popup, safe, store } from "./dom.js";
 import { short } from "./format.js";
 import { set, state } from "./state.js";
 
@@ -142,7 +142,7 @@ export class QueryBox {
     this.bad = { start, end: start + Math.max(1, (doc.token ?? "").length) };
     this.paint();
     const { x } = this.spot(start);
-    clear(this.fault, h("span.caret", { "aria-hidden": "true" }), h("span.dim", `column ${doc.column ?? 1}`), " ", safe(fault.reason ?? doc.detail ?? "", 400));
+    clear(this.fault, h("span.caret", { "aria-hidden": "true" }), dim(`column ${doc.column ?? 1}`), " ", safe(fault.reason ?? doc.detail ?? "", 400));
     this.fault.firstChild.style.left = x + "px";
     const room = this.el.clientWidth;
     this.fault.style.paddingLeft = Math.max(0, Math.min(x - 8, room - Math.min(room, 380))) + "px";
@@ -190,7 +190,7 @@ export class QueryBox {
     this.input.removeAttribute("aria-activedescendant");
     if (!items.length) { this.hide(); return; }
     clear(this.list, items.map((it, i) => h("li", { id: "suggestion-" + i, role: "option", "aria-selected": "false", pointerdown: (e) => { e.preventDefault(); this.take(i); } },
-      h("span", { class: it.kind === "value" ? "t-value" : it.whole ? "" : "t-field" }, safe(it.text, 90)), it.note ? h("span.note", it.note) : null)));
+      h("span", { class: it.kind === "value" ? "t-value" : it.whole ? "" : "t-field" }, inLine(it.text, 90)), it.note ? h("span.note", it.note) : null)));
     this.list.hidden = false;
     this.list.scrollTop = 0;
     const { x, y } = this.spot(at);
@@ -276,7 +276,7 @@ export function chips(apply) {
     const all = filter.terms(q) ?? [{ text: q, start: 0, end: q.length, whole: true }];
     clear(el, adder, all.map((t) => h("span", { class: `chip${t.negated ? " negated" : ""}`, testid: "chip" },
       h("button.chip-text", { title: t.whole ? "" : t.negated ? "Excluded; click to include" : "Included; click to exclude", disabled: t.whole, click: () => apply(filter.swap(q, t, t.text.match(/^not\s/i) ? t.text.replace(/^not\s+/i, "") : filter.not(t.text))) },
-      t.field ? [h("span.dim", t.negated ? "not " : "", safe(t.field, 40)), " ", safe(t.value, 40)] : safe(t.text, 60)),
+      t.field ? [dim(t.negated ? "not " : "", inLine(t.field, 40)), " ", inLine(t.value, 40)] : inLine(t.text, 60)),
       h("button.chip-x", { "aria-label": `Remove ${t.text.slice(0, 80)}`, click: () => apply(filter.drop(q, t)) }, icon("close")))));
   } };
 }

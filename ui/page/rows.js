@@ -2,7 +2,7 @@
 // any length. Above the browser's largest element the scroll bar stands for
 // a share of the result, while wheel and keys still move by rows.
 
-import { button, clear, h, safe } from "./dom.js";
+import { button, clear, dim, h, inLine } from "./dom.js";
 import { ago, clock, day, exact, zoneName } from "./format.js";
 
 const TALLEST = 6_000_000; // px
@@ -157,9 +157,9 @@ export class Rows {
     return h("div", { class: `grid-row o-${outcome}`, role: "row", id: "row-" + r.event_id, testid: "row", data: { id: r.event_id } },
       cell("time", time(r.timestamp)),
       cell("age", h("span", { data: { t: r.timestamp } }, ago(r.timestamp))),
-      cell("user", who(r)), cell("action", safe(r.action, 120)), cell("resource", what(r)),
-      cell("outcome", h("span", { class: `outcome ${outcome}` }, outcome), r.error_code && outcome !== "success" ? h("span.dim.code", safe(r.error_code, 40)) : null),
-      cell("from", r.source_ip ? safe(r.source_ip, 64) : r.source ? h("span.dim", safe(r.source, 60)) : null));
+      cell("user", who(r)), cell("action", inLine(r.action, 120)), cell("resource", what(r)),
+      cell("outcome", h("span", { class: `outcome ${outcome}` }, outcome), r.error_code && outcome !== "success" ? h("span.dim.code", inLine(r.error_code, 40)) : null),
+      cell("from", r.source_ip ? inLine(r.source_ip, 64) : r.source ? dim(inLine(r.source, 60)) : null));
   }
 
   tick() {
@@ -212,16 +212,16 @@ export class Rows {
 
 export function time(t) {
   const d = day(t), now = day(Date.now());
-  return h("time", { datetime: t, title: exact(t) }, h("span.dim", (d.slice(0, 4) === now.slice(0, 4) ? d.slice(5) : d) + " "), clock(t, 3));
+  return h("time", { datetime: t, title: exact(t) }, dim((d.slice(0, 4) === now.slice(0, 4) ? d.slice(5) : d) + " "), clock(t, 3));
 }
 
 function who(r) {
   const kind = r.user_type && r.user_type !== "user" ? h("span.dim.kind", r.user_type.replace("_", " ")) : null;
-  return [r.user_name ? [safe(r.user_name, 80), h("span.dim", safe(r.user_id, 80))] : safe(r.user_id, 120), kind,
-    r.on_behalf_of ? h("span.dim", "for ", safe(r.on_behalf_of, 60)) : null];
+  return [r.user_name ? [inLine(r.user_name, 80), dim(inLine(r.user_id, 80))] : inLine(r.user_id, 120), kind,
+    r.on_behalf_of ? dim("for ", inLine(r.on_behalf_of, 60)) : null];
 }
 
-const what = (r) => (r.resource_name ? [safe(r.resource_name, 100), h("span.dim", safe(r.resource, 120))] : safe(r.resource, 160));
+const what = (r) => (r.resource_name ? [inLine(r.resource_name, 100), dim(inLine(r.resource, 120))] : inLine(r.resource, 160));
 
 // newestFirst compares two events as a search orders them, newest first. Timestamps have
 // as many digits as they need, so that text alone does not compare them.

@@ -176,7 +176,8 @@ export class SearchView {
   }
 
   failed(e) {
-    this.took.textContent = "";
+    clear(this.took);
+    if (e.kind !== "offline") [this.total, this.legend].forEach((el) => clear(el));
     if (e.kind !== "offline") { // what was counted belongs to another search
       this.total.textContent = "";
       clear(this.legend);

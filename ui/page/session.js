@@ -29,11 +29,10 @@ export async function signOut() {
 // REASONS are why a provider's sign-in came to nothing, by what the server says
 // in the address.
 const REASONS = {
-  "no-role": "You are known, but no role here is of one of your groups. Ask whoever runs this server.",
+  "no-role": "You are known, but no role here is of one of your groups.",
   denied: "The sign-in was called off.",
-  expired: "The sign-in took too long, or was begun in another browser. Try again.",
-  refused: "The provider's answer was not accepted. Try again, or ask whoever runs this server.",
-  unavailable: "The provider cannot be reached. Try again in a while, or sign in with a key.",
+  expired: "The sign-in took too long. Try again.",
+  unavailable: "The provider cannot be reached.",
 };
 
 // signIn shows the ways in; done is called when one worked.
@@ -42,7 +41,7 @@ export function signIn(el, done) {
   const fault = h("p.bad-text", { role: "alert", hidden: true, testid: "sign-in-error" });
   const others = h("div.other-ways"), address = new URL(location.href), reason = address.searchParams.get("sign_in");
   if (reason) {
-    clear(fault, REASONS[reason] ?? REASONS.refused);
+    clear(fault, REASONS[reason] ?? "The provider's answer was not accepted.");
     fault.hidden = false;
     address.searchParams.delete("sign_in");
     history.replaceState(null, "", address);

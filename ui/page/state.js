@@ -24,7 +24,7 @@ export function write(s) {
     const v = key === "from" && s.from === "" ? "all" : s[key];
     if (v !== DEFAULTS[key]) params.set(key, v);
   }
-  const text = params.toString().replaceAll("%3A", ":").replaceAll("%2F", "/").replaceAll("%2A", "*").replaceAll("%40", "@");
+  const text = params.toString().replace(/%(3A|2F|2A|40)/g, decodeURIComponent);
   return text ? "?" + text : "";
 }
 
