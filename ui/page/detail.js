@@ -1,7 +1,7 @@
 // One event in full: every field, what changed as a diff, labels and metadata as
 // a tree; each value filters or excludes; and what was around it.
 
-import { button, clear, copy, dim, h, icon, long, safe } from "./dom.js";
+import { badge, button, clear, copy, dim, h, icon, long, safe } from "./dom.js";
 import { client, send } from "./api.js";
 import * as filter from "./filter.js";
 import { agoLong, exact, iso, num, zone } from "./format.js";
@@ -37,7 +37,7 @@ export function detail(e, { apply, links = true, close } = {}) {
     e.metadata ? section("Metadata", tree(e.metadata, "metadata", act), "metadata") : null, show(3));
   return h("article.detail", { "aria-label": "Event", testid: "detail" },
     h("header.detail-head",
-      h("div.detail-title", h("h2", safe(e.action ?? "event", 200)), h("span", { class: `outcome ${outcome}` }, outcome), close ? button("Close", { icon: "close", iconOnly: true, class: "quiet", testid: "detail-close", on: close }) : null),
+      h("div.detail-title", h("h2", safe(e.action ?? "event", 200)), badge(outcome), close ? button("Close", { icon: "close", iconOnly: true, class: "quiet", testid: "detail-close", on: close }) : null),
       h("p.detail-what", safe(e.user_name || e.user_id || "", 120), " · ", safe(e.resource_name || e.resource || "", 200)),
       h("p.dim", h("time", { datetime: e.timestamp }, exact(e.timestamp)), ` · ${agoLong(e.timestamp)}`),
       h("div.detail-actions", button("JSON", { icon: "copy", title: "Copy as JSON", on: () => copy(JSON.stringify(e, null, 2), "JSON") }),
@@ -63,7 +63,7 @@ function field(e, f, act, links) {
   }
   const plain = f === "partition" || f === "offset";
   const t = plain ? `${f}:${v}` : filter.term(f, v);
-  let shown = plain ? num(v) : f === "outcome" ? h("span", { class: `outcome ${v}` }, v) : long(v);
+  let shown = plain ? num(v) : f === "outcome" ? badge(v) : long(v);
   if (links && (f === "user_id" || f === "resource")) shown = h("a", { href: href(finding({ view: f === "user_id" ? "user" : "resource", id: v })), title: f === "user_id" ? "All about this user" : "All about this resource" }, shown);
   return pair(f, shown, act(`${f} ${String(v).slice(0, 80)}`, t));
 }

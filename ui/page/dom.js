@@ -36,6 +36,9 @@ const flat = (children) => children.flat(Infinity).filter((c) => c !== null && c
 // dim is text that matters less.
 export const dim = (...content) => h("span.dim", ...content);
 
+// badge is how something ended, or what is coloured like it.
+export const badge = (outcome, text = outcome) => h("span", { class: `outcome ${outcome}` }, text);
+
 // pairs is a list of names and values; what is no pair is left out.
 export const pairs = (...all) => h("dl.fields", flat(all.map((p) => Array.isArray(p) && h("div.pair", h("dt", p[0]), h("dd", { class: p[2] }, p[1])))));
 
@@ -47,7 +50,6 @@ const ICONS = {
   close: "m4 4 8 8M12 4l-8 8",
   plus: "M8 3v10M3 8h10",
   minus: "M3 8h10",
-  down: "m4 6 4 4 4-4",
   right: "m6 4 4 4-4 4",
   clock: "M8 2a6 6 0 1 0 0 12A6 6 0 0 0 8 2Zm0 3v3l2 1.5",
   play: "M5 3.5v9l7-4.5Z",

@@ -1,7 +1,7 @@
 // API keys: listed, made, given new secrets, revoked. A secret is shown once.
 
 import { get, post } from "./api.js";
-import { button, clear, confirm, copy, dialog, dim, h, safe, toast } from "./dom.js";
+import { badge, button, clear, confirm, copy, dialog, dim, h, safe, toast } from "./dom.js";
 import { agoLong, dateTime } from "./format.js";
 import { failure, message } from "./rows.js";
 
@@ -15,7 +15,7 @@ export async function keys(el, signal) {
     clear(el, h("div.row-tools", button("New key", { icon: "plus", class: "primary", testid: "new-key", on: () => create(again) })),
       all.length ? h("div.table-box", { tabindex: 0, role: "region", "aria-label": "Keys" }, h("table.table", { testid: "keys" }, h("thead", h("tr", ["Name", "State", "Tenant", "Rights", "Sees only", "Last used", "Expires", ""].map((c) => h("th", { scope: "col" }, c || h("span.visually-hidden", "Actions"))))),
         h("tbody", all.map((k) => h("tr", { class: k.state, testid: "key-row" },
-          cell("Name", h("div", safe(k.name, 120)), h("div.dim.mono", safe(k.id, 60))), cell("State", h("span", { class: `outcome ${{ active: "success", expired: "unknown", revoked: "denied" }[k.state]}` }, k.state)),
+          cell("Name", h("div", safe(k.name, 120)), h("div.dim.mono", safe(k.id, 60))), cell("State", badge({ active: "success", expired: "unknown", revoked: "denied" }[k.state], k.state)),
           cell("Tenant", k.tenant ? safe(k.tenant, 80) : dim("all")), cell("Rights", (k.rights ?? []).join(", ")),
           cell("Sees only", k.filter ? h("code", safe(k.filter, 120)) : dim("everything"), k.hidden?.length ? h("div.dim", "without " + k.hidden.join(", ")) : null),
           cell("Last used", k.last_used_at ? h("span", { title: dateTime(k.last_used_at) }, agoLong(k.last_used_at)) : dim("never")), cell("Expires", k.expires_at ? dateTime(k.expires_at) : dim("never")),

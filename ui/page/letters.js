@@ -1,7 +1,7 @@
 // Dead letters: records that are no events, to be replayed, mended or discarded.
 
 import { get, post } from "./api.js";
-import { button, clear, confirm, dialog, h, long, safe, toast } from "./dom.js";
+import { badge, button, clear, confirm, dialog, h, long, safe, toast } from "./dom.js";
 import { dateTime, plural } from "./format.js";
 import { failure, message } from "./rows.js";
 import { may } from "./session.js";
@@ -28,7 +28,7 @@ function letter(d, again) {
   const text = d.record ?? "(not UTF-8) " + (d.record_base64 ?? "");
   const write = may("write") && d.state === "open";
   return h("article.card.letter", { "aria-label": `Dead letter ${d.id}`, testid: "letter" },
-    h("header", h("h3.mono", d.id), h("span", { class: `outcome ${d.state === "open" ? "failure" : "success"}` }, d.state), h("span.dim", `${d.class} · ${dateTime(d.received_at)}`),
+    h("header", h("h3.mono", d.id), badge(d.state === "open" ? "failure" : "success", d.state), h("span.dim", `${d.class} · ${dateTime(d.received_at)}`),
       write ? h("span.tools", d.record_bytes ? null : button("Replay", { class: "small", testid: "replay", on: () => resolve(d, "replay", undefined, again) }), button("Mend…", { class: "small", testid: "mend", on: () => mend(d, again) }),
         button("Discard…", { class: "small", testid: "discard", on: async () => { if (await confirm("Discard this dead letter?", "It stays in the dead-letter stream, but cannot be replayed any more.", "Discard")) resolve(d, "discard", undefined, again); } })) : null),
     h("ul.faults", (d.errors ?? []).slice(0, 20).map((e) => h("li", e.field ? h("b", safe(e.field, 100), " ") : null, safe(e.reason, 300)))),

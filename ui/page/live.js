@@ -13,8 +13,8 @@ const FAST = 60; // events/s above which the display is a sample
 const HEAD = 500; // rows kept above the search's
 
 export class Live {
-  // rows and histogram are drawn to; status is called with this when there is something to say; reload
-  // makes the list exact again; now says whether rows may move.
+  // rows and histogram are drawn to; status is called with this when there is something
+  // to say; reload makes the list exact again; known are rows that the search has.
   constructor({ rows, histogram, q, status, reload, known }) {
     Object.assign(this, { rows, histogram, q, status, reload, known });
     this.abort = new AbortController();

@@ -2,7 +2,7 @@
 // active, what was done, from where, and what is new today.
 
 import { get } from "./api.js";
-import { button, clear, dim, h, icon, safe, svg } from "./dom.js";
+import { badge, button, clear, dim, h, icon, safe, svg } from "./dom.js";
 import { changes } from "./detail.js";
 import * as filter from "./filter.js";
 import { agoLong, clock, dateTime, day, num, parts, plural, short, zoneName } from "./format.js";
@@ -124,7 +124,7 @@ export class Profile {
         const d = day(e.timestamp);
         if (d !== lastDay) { lastDay = d; box.append(h("h3", d)); }
         box.append(h("div", { class: `moment o-${e.outcome}` }, h("a.mono", { href: href({ ...DEFAULTS, tz: state.tz, q, from: "", event: e.event_id }), title: dateTime(e.timestamp) }, clock(e.timestamp)),
-          h("div", h("div", full ? link(safe(e.user_name || e.user_id, 80), "", { view: "user", id: e.user_id }) : null, full ? " " : null, h("b", safe(e.action, 100)), " ", full ? null : link(safe(e.resource_name || e.resource, 120), "", { view: "resource", id: e.resource }), e.outcome !== "success" ? [" ", h("span", { class: `outcome ${e.outcome}` }, e.outcome)] : null, e.reason ? dim(" ", safe(e.reason, 160)) : null),
+          h("div", h("div", full ? link(safe(e.user_name || e.user_id, 80), "", { view: "user", id: e.user_id }) : null, full ? " " : null, h("b", safe(e.action, 100)), " ", full ? null : link(safe(e.resource_name || e.resource, 120), "", { view: "resource", id: e.resource }), e.outcome !== "success" ? [" ", badge(e.outcome)] : null, e.reason ? dim(" ", safe(e.reason, 160)) : null),
             full && e.changes?.length ? changes(e.changes.slice(0, 5)) : null)));
       }
       if (cursor) {

@@ -2,7 +2,7 @@
 // any length. Above the browser's largest element the scroll bar stands for
 // a share of the result, while wheel and keys still move by rows.
 
-import { button, clear, dim, h, inLine } from "./dom.js";
+import { badge, button, clear, dim, h, inLine } from "./dom.js";
 import { ago, clock, day, exact, zoneName } from "./format.js";
 
 const TALLEST = 6_000_000; // px
@@ -158,7 +158,7 @@ export class Rows {
       cell("time", time(r.timestamp)),
       cell("age", h("span", { data: { t: r.timestamp } }, ago(r.timestamp))),
       cell("user", who(r)), cell("action", inLine(r.action, 120)), cell("resource", what(r)),
-      cell("outcome", h("span", { class: `outcome ${outcome}` }, outcome), r.error_code && outcome !== "success" ? h("span.dim.code", inLine(r.error_code, 40)) : null),
+      cell("outcome", badge(outcome), r.error_code && outcome !== "success" ? h("span.dim.code", inLine(r.error_code, 40)) : null),
       cell("from", r.source_ip ? inLine(r.source_ip, 64) : r.source ? dim(inLine(r.source, 60)) : null));
   }
 
