@@ -104,17 +104,15 @@ func TestEmbed(t *testing.T) {
 	p.sees("message", "No events")
 
 	// The token ends with the key that made it: the product is asked for another.
-	for _, k := range s.keys() {
-		next, err := s.CreateKey(t.Context(), map[string]any{"name": "next", "rights": []string{"admin", "read"}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.RevokeKey(t.Context(), k.ID); err != nil {
-			t.Fatal(err)
-		}
-		s.as(next.Secret)
-		break
+	root := s.keys()[0]
+	next, err := s.CreateKey(t.Context(), map[string]any{"name": "next", "rights": []string{"admin", "read"}})
+	if err != nil {
+		t.Fatal(err)
 	}
+	if _, err := s.RevokeKey(t.Context(), root.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.as(next.Secret)
 	p.expect(401)
 	eval[any](p, `void [...document.querySelectorAll("button")].find((b) => b.textContent === "Refresh").click()`)
 	p.sees("#main", "Not signed in")

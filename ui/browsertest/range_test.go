@@ -143,10 +143,11 @@ func TestBrush(t *testing.T) {
 	if again := p.view(); again != view {
 		t.Errorf("reloaded it is\n%s\nand was\n%s", again, view)
 	}
-	other := open(t, s, first)
-	other.settled()
-	if again := other.view(); again != view {
-		t.Errorf("somebody else sees\n%s\nand not\n%s", again, view)
+	for who, other := range map[string]*tab{"another tab": p.openAnother(first), "somebody else": open(t, s, first)} {
+		other.settled()
+		if again := other.view(); again != view {
+			t.Errorf("%s shows\n%s\nand not\n%s", who, again, view)
+		}
 	}
 
 	// By keyboard: from the last bar three to the left, and in.
