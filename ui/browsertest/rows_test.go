@@ -106,6 +106,7 @@ func TestScroll(t *testing.T) {
 		at(fmt.Sprint(share), share)
 	}
 	p.wheel("rows", -1500)
+	p.still("rows")
 	at("back a little", 0.5)
 	p.keys("G")
 	at("G", 1)
@@ -117,6 +118,18 @@ func TestScroll(t *testing.T) {
 	p.keys(kb.Escape + "g")
 	at("g", 0)
 	p.sees(`.grid-row.active`, "item/0")
+}
+
+// still waits until an element does not scroll any more: the wheel's motion is smooth
+// and takes over from what moves at the same time.
+func (p *tab) still(selector string) {
+	p.t.Helper()
+	eval[any](p, `new Promise((done) => {
+		const el = `+find(selector)+`;
+		let y = -1, frames = 0;
+		const look = () => { frames = el.scrollTop === y ? frames + 1 : 0; y = el.scrollTop; frames > 20 ? done(null) : requestAnimationFrame(look); };
+		look();
+	})`)
 }
 
 // inPlace says what is wrong with the rows in sight: whether each stands where its

@@ -91,7 +91,7 @@ export class Rows {
     if (real <= TALLEST) { this.shift = 0; return; }
     if (moved > view * 3) this.shift = Math.round((y * (real - view)) / Math.max(1, tall - view)) - y;
     clearTimeout(this.settle);
-    this.settle = setTimeout(() => { if (Math.abs(this.el.scrollTop - this.lastY) < 1) this.moveTo(this.top); }, 200); // else it has moved on already
+    this.settle = setTimeout(() => (Math.abs(this.el.scrollTop - this.lastY) < 1 ? this.moveTo(this.top) : this.onScroll()), 200); // or it has moved on already
   }
 
   // moveTo puts true place px at the top of the view.
