@@ -177,7 +177,6 @@ export class SearchView {
 
   failed(e) {
     clear(this.took);
-    if (e.kind !== "offline") [this.total, this.legend].forEach((el) => clear(el));
     if (e.kind !== "offline") { // what was counted belongs to another search
       this.total.textContent = "";
       clear(this.legend);
