@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/daybook-log/daybook/access"
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/filter"
 	"github.com/daybook-log/daybook/store"
@@ -56,14 +55,12 @@ const (
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // fingerprint stands for what a cursor must be used with: the filter, with its
-// relative times resolved, the range, and what the reader may see.
-func fingerprint(scope *access.Scope, x filter.Expr, r store.Range) [8]byte {
+// relative times resolved, and the range. What a reader may see needs no place in
+// it: cursors of who does not see everything are sealed for their scope, see veil.
+func fingerprint(x filter.Expr, r store.Range) [8]byte {
 	b := binary.BigEndian.AppendUint64(nil, uint64(r.From))
 	b = binary.BigEndian.AppendUint64(b, uint64(r.To))
 	b = append(b, x.String()...)
-	if !scope.Whole() {
-		b = append(append(b, 0), scope.String()...)
-	}
 	sum := sha256.Sum256(b)
 	return [8]byte(sum[:])
 }

@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"testing"
 
-	"github.com/daybook-log/daybook/access"
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/filter"
 	"github.com/daybook-log/daybook/store"
@@ -18,7 +17,7 @@ func testCursors() []*cursor {
 	return []*cursor{
 		{},
 		{order: store.OldestFirst, now: 1, last: store.Key{Timestamp: -1, Position: event.Position{Partition: 3, Offset: 1<<63 - 1}}, until: event.Positions{7}},
-		{log: event.LogID{0xda, 0x7b}, fingerprint: fingerprint(new(access.Scope), filter.And{}, store.AllTime), now: 1<<63 - 1, until: event.Positions{0, 1 << 40, 0, 5}},
+		{log: event.LogID{0xda, 0x7b}, fingerprint: fingerprint(filter.And{}, store.AllTime), now: 1<<63 - 1, until: event.Positions{0, 1 << 40, 0, 5}},
 	}
 }
 

@@ -52,8 +52,11 @@ func (p *Params) Search(now time.Time) *Search {
 	if s.cursor == nil || len(p.errs) > 0 {
 		return s
 	}
-	if s.cursor.order != s.Order {
+	switch {
+	case s.cursor.order != s.Order:
 		p.Fail("cursor", text, "%v", errCursorOrder)
+	case s.cursor.fingerprint != fingerprint(s.Filter, s.Range):
+		p.Fail("cursor", text, "%v", errCursorQuery)
 	}
 	return s
 }
@@ -65,9 +68,6 @@ func (v *View) Search(ctx context.Context, s *Search, yield func(*event.Event) b
 	seen, err := v.events.see(s.Filter)
 	if err != nil {
 		return "", err
-	}
-	if s.cursor != nil && s.cursor.fingerprint != fingerprint(&v.scope, s.Filter, s.Range) {
-		return "", ParamErrors{{Param: "cursor", Value: shorten(s.cursor.text), Reason: errCursorQuery.Error()}}
 	}
 	fresh := s.Fresh
 	fresh.cursor = s.cursor
@@ -82,7 +82,7 @@ func (v *View) Search(ctx context.Context, s *Search, yield func(*event.Event) b
 		count, last := 0, store.Key{}
 		return v.events.scan(ctx, seen, scan, func(ev *event.Event) bool {
 			if count == s.Limit {
-				c := cursor{order: s.Order, log: v.Log(), fingerprint: fingerprint(&v.scope, s.Filter, s.Range), now: s.Now.UnixNano(), last: last, until: scan.Until}
+				c := cursor{order: s.Order, log: v.Log(), fingerprint: fingerprint(s.Filter, s.Range), now: s.Now.UnixNano(), last: last, until: scan.Until}
 				if next = c.encode(); v.veil != nil {
 					next = string(v.veil.seal(nil, "cursor", next))
 				}
