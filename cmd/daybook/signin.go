@@ -1,19 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"net/http"
-	"os"
 	"strings"
 
 	"github.com/daybook-log/daybook/access/gate"
 	"github.com/daybook-log/daybook/access/oidc"
 	"github.com/daybook-log/daybook/api"
+	"github.com/daybook-log/daybook/internal/certs"
 	"github.com/daybook-log/daybook/internal/settings"
 )
 
@@ -30,20 +27,15 @@ func openProvider(a *settings.Access, secret []byte, srv *server) (api.Provider,
 		RedirectURL: strings.TrimSuffix(a.PublicURL, "/") + "/v1/sign-in/oidc/callback", Secret: secret, Logger: srv.log.With("stage", "sign-in"),
 	}
 	if file := a.OIDC.ClientSecretFile; file != "" {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("oidc.client_secret_file: %w", err)
+		var err error
+		if o.ClientSecret, err = readSecret("oidc.client_secret_file", file); err != nil {
+			return nil, err
 		}
-		o.ClientSecret = string(bytes.TrimRight(text, "\r\n"))
 	}
 	if file := a.OIDC.CA; file != "" {
-		pem, err := os.ReadFile(file)
+		pool, err := certs.Pool("oidc.ca", file)
 		if err != nil {
-			return nil, fmt.Errorf("oidc.ca: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("oidc.ca: %s holds no certificate in PEM form", file)
+			return nil, err
 		}
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/daybook-log/daybook/api"
+	"github.com/daybook-log/daybook/internal/certs"
 	"github.com/daybook-log/daybook/internal/settings"
 	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/stream"
@@ -120,25 +120,31 @@ func kafkaOptions(s *settings.Settings) (o kafka.Options, err error) {
 		}
 	}
 	if k.SASL != "none" {
-		password, err := os.ReadFile(k.PasswordFile)
+		password, err := readSecret("kafka.password_file", k.PasswordFile)
 		if err != nil {
-			return o, fmt.Errorf("kafka.password_file: %w", err)
+			return o, err
 		}
-		o.SASL = kafka.SASL{Mechanism: strings.ToUpper(k.SASL), User: k.User, Password: string(bytes.TrimRight(password, "\r\n"))}
+		o.SASL = kafka.SASL{Mechanism: strings.ToUpper(k.SASL), User: k.User, Password: password}
 	}
 	return o, nil
+}
+
+// readSecret returns what a file holds but for the line's end. An error begins with
+// the setting that names the file.
+func readSecret(setting, file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", setting, err)
+	}
+	return string(bytes.TrimRight(text, "\r\n")), nil
 }
 
 func kafkaTLS(k *settings.Kafka) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if k.TLSCA != "" {
-		pem, err := os.ReadFile(k.TLSCA)
-		if err != nil {
-			return nil, fmt.Errorf("kafka.tls_ca: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("kafka.tls_ca: %s holds no certificate in PEM form", k.TLSCA)
+		var err error
+		if c.RootCAs, err = certs.Pool("kafka.tls_ca", k.TLSCA); err != nil {
+			return nil, err
 		}
 	}
 	if k.TLSCert != "" {

@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,12 +16,12 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/internal/certs"
 )
 
 // Client talks to one server. It is safe for concurrent use.
@@ -57,13 +56,9 @@ func NewWith(base string, o Options) (*Client, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64
 	if o.CA != "" {
-		pem, err := os.ReadFile(o.CA)
+		pool, err := certs.Pool("authorities to trust", o.CA)
 		if err != nil {
-			return nil, fmt.Errorf("authorities to trust: %w", err)
-		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("authorities to trust: %s holds no certificate in PEM form", o.CA)
+			return nil, err
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
