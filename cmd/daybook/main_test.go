@@ -42,6 +42,11 @@ func serve(t *testing.T, data string, args ...string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return stopAtEnd(t, s)
+}
+
+// stopAtEnd stops a server at the end of the test, and returns it.
+func stopAtEnd(t *testing.T, s *child) *child {
 	t.Cleanup(func() {
 		if err := s.stop(); err != nil {
 			t.Errorf("server: %v", err)

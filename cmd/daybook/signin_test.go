@@ -24,12 +24,7 @@ func serveAt(t *testing.T, addr string, args ...string) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.stop(); err != nil {
-			t.Errorf("server: %v", err)
-		}
-	})
-	return s
+	return stopAtEnd(t, s)
 }
 
 // TestSignIn signs people in with a real provider: alice's group has a role, bob
