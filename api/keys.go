@@ -385,10 +385,7 @@ func (a *API) accessFigures() []Figure {
 			Figure{Name: "daybook_audit_dropped_total", Counter: true, Value: float64(s.Dropped), Help: "What could not be recorded about this server, each of what is counted together; the log names it."})
 	}
 	if a.access.Keys != nil {
-		states := map[keyring.State]int{}
-		for _, k := range a.access.Keys.List("", time.Now()) {
-			states[k.State]++
-		}
+		states := a.access.Keys.States(time.Now())
 		for _, state := range slices.Sorted(maps.Keys(states)) {
 			figures = append(figures, Figure{Name: "daybook_keys", Value: float64(states[state]), Labels: map[string]string{"state": string(state)}, Help: "API keys, by state."})
 		}

@@ -117,7 +117,7 @@ func (k *Keyring) active(id string, now time.Time) (*record, error) {
 	if e == nil {
 		return nil, fmt.Errorf("%s: %w", id, ErrNoKey)
 	}
-	if state := e.shown(now).State; state != Active {
+	if state := e.state(now); state != Active {
 		return nil, &Error{"id", id, fmt.Sprintf("is %s; make a new key", state)}
 	}
 	return e.record.clone(), nil
@@ -127,7 +127,7 @@ func (k *Keyring) active(id string, now time.Time) (*record, error) {
 // changing is held.
 func (k *Keyring) lastAdmin(id string, now time.Time) bool {
 	governs := func(e *entry) bool {
-		return e.record.Rights.Has(access.Admin) && e.record.Tenant == "" && e.shown(now).State == Active
+		return e.record.Rights.Has(access.Admin) && e.record.Tenant == "" && e.state(now) == Active
 	}
 	keys := k.keys.Load().byID
 	if !governs(keys[id]) {

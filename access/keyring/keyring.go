@@ -153,7 +153,7 @@ func (k *Keyring) publish(r *ring) {
 // named reports whether the name of a certificate stands for a key that opens.
 func (r *ring) named(certificate string, now time.Time) bool {
 	e := r.byName[certificate]
-	return e != nil && e.shown(now).State == Active
+	return e != nil && e.state(now) == Active
 }
 
 // Empty reports whether no key was ever made.
@@ -278,16 +278,28 @@ func (k *Keyring) Get(id string, now time.Time) (Key, error) {
 // shown returns the key as it stands.
 func (e *entry) shown(now time.Time) Key {
 	key := e.record.Key
-	switch {
-	case key.RevokedAt != nil:
-		key.State = Revoked
-	case key.ExpiresAt != nil && !now.Before(*key.ExpiresAt):
-		key.State = Expired
-	default:
-		key.State = Active
-	}
-	key.LastUsedAt = usedAt(e.used.Load())
+	key.State, key.LastUsedAt = e.state(now), usedAt(e.used.Load())
 	return key
+}
+
+// state returns how the key stands.
+func (e *entry) state(now time.Time) State {
+	switch {
+	case e.record.RevokedAt != nil:
+		return Revoked
+	case e.record.ExpiresAt != nil && !now.Before(*e.record.ExpiresAt):
+		return Expired
+	}
+	return Active
+}
+
+// States returns how many keys stand how.
+func (k *Keyring) States(now time.Time) map[State]int {
+	states := map[State]int{}
+	for _, e := range k.keys.Load().byID {
+		states[e.state(now)]++
+	}
+	return states
 }
 
 // usedAt returns a time of use as it is shown; nil: never.
