@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"strings"
+	"sync"
 )
 
 // veil hides positions from a reader who does not see the whole log. A position is
@@ -25,8 +26,10 @@ import (
 type veil struct {
 	secret []byte
 	scope  string
-	salt   [saltSize]byte
-	aead   cipher.AEAD // of salt
+
+	once sync.Once // of the first seal: most requests hide nothing
+	salt [saltSize]byte
+	aead cipher.AEAD // of salt
 }
 
 const (
@@ -36,13 +39,8 @@ const (
 	maxVeiled  = 2 * maxCursor // length of the text, above any that is handed out
 )
 
-// newVeil returns a veil with a new salt. secret is at least 32 bytes.
-func newVeil(secret []byte, scope string) *veil {
-	v := &veil{secret: secret, scope: scope}
-	rand.Read(v.salt[:]) // never fails: crypto/rand ends the program instead
-	v.aead = v.cipher(v.salt[:])
-	return v
-}
+// newVeil returns a veil. secret is at least 32 bytes.
+func newVeil(secret []byte, scope string) *veil { return &veil{secret: secret, scope: scope} }
 
 // cipher returns the cipher of a salt.
 func (v *veil) cipher(salt []byte) cipher.AEAD {
@@ -65,6 +63,10 @@ func (v *veil) about(purpose string) []byte { return []byte(purpose + "\x00" + v
 
 // seal appends what hides a text.
 func (v *veil) seal(dst []byte, purpose, text string) []byte {
+	v.once.Do(func() {
+		rand.Read(v.salt[:]) // never fails: crypto/rand ends the program instead
+		v.aead = v.cipher(v.salt[:])
+	})
 	padded := make([]byte, 0, len(text)+veilBlock)
 	padded = append(padded, text...)
 	for len(padded)%veilBlock != 0 {
