@@ -20,7 +20,6 @@ import (
 
 	"github.com/daybook-log/daybook/access"
 	"github.com/daybook-log/daybook/access/keyring"
-	"github.com/daybook-log/daybook/filter"
 )
 
 // Prefixes of the tokens made here.
@@ -99,18 +98,19 @@ func New(o Options) (*Gate, error) {
 }
 
 func (r *Role) check() error {
-	switch {
-	case len(r.Groups) == 0 || slices.Contains(r.Groups, ""):
+	if len(r.Groups) == 0 || slices.Contains(r.Groups, "") {
 		return errors.New("groups names none; name groups of the provider, or * for whoever signs in")
-	case r.Rights == 0:
+	}
+	switch access.Fit(r.Rights, r.Tenant, r.Filter != "" || len(r.Hidden) > 0) {
+	case access.NoRights:
 		return errors.New("rights names none; write, read, admin or metrics")
-	case r.Rights&access.Admin != 0 && (r.Filter != "" || len(r.Hidden) > 0):
+	case access.AdminNarrowed:
 		return errors.New("filter and hidden do not go with the right admin")
-	case r.Rights&(access.Admin|access.Read) == 0 && (r.Filter != "" || len(r.Hidden) > 0):
+	case access.UnreadNarrowed:
 		return errors.New("filter and hidden narrow what is read; the role does not have the right to read")
-	case access.Reserved(r.Tenant) && r.Rights != access.Read:
+	case access.OwnTenant:
 		return fmt.Errorf("tenant %q is Daybook's own; only the right to read goes with it", r.Tenant)
-	case r.Rights&access.Metrics != 0 && r.Tenant != "":
+	case access.MetricsOfTenant:
 		return errors.New("metrics are of the whole server; a role with a tenant cannot have them")
 	}
 	scope, err := r.scope()
@@ -122,20 +122,7 @@ func (r *Role) check() error {
 }
 
 func (r *Role) scope() (access.Scope, error) {
-	return narrowing(r.Tenant, r.Filter, r.Hidden)
-}
-
-// narrowing returns the scope that a tenant, a filter and hidden fields make.
-func narrowing(tenant, text string, hide []string) (access.Scope, error) {
-	hidden, err := filter.ParseHidden(hide)
-	if err != nil {
-		return access.Scope{}, err
-	}
-	scope := access.Scope{Tenant: tenant, Hidden: hidden}
-	if text != "" {
-		scope.Filters = []string{text}
-	}
-	return scope, nil
+	return access.NewScope(r.Tenant, r.Filter, r.Hidden)
 }
 
 // Open reports whether the server asks nobody who he is, because no key was made
@@ -223,7 +210,7 @@ func (g *Gate) IssueViewer(issuer *access.Grant, v Viewer, now time.Time) (token
 	fault := func(field, value, format string, args ...any) (string, time.Time, error) {
 		return "", time.Time{}, &keyring.Error{Field: field, Value: value, Reason: fmt.Sprintf(format, args...)}
 	}
-	scope, err := narrowing(v.Tenant, v.Filter, v.Hidden)
+	scope, err := access.NewScope(v.Tenant, v.Filter, v.Hidden)
 	if err != nil {
 		return fault("hidden", strings.Join(v.Hidden, ","), "cannot be read: %v", err)
 	}
@@ -275,7 +262,7 @@ func (g *Gate) viewer(token string, now time.Time) (*access.Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	asked, err := narrowing(t.Tenant, t.Filter, t.Hidden)
+	asked, err := access.NewScope(t.Tenant, t.Filter, t.Hidden)
 	if err != nil {
 		return nil, err
 	}

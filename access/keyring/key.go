@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/daybook-log/daybook/access"
-	"github.com/daybook-log/daybook/filter"
 )
 
 // Prefix begins every API key, so that scanners for leaked secrets know one.
@@ -99,22 +98,25 @@ func (s *Spec) check(now time.Time) *Error {
 	bad := func(field, value, format string, args ...any) *Error {
 		return &Error{field, value, fmt.Sprintf(format, args...)}
 	}
-	narrowed := s.Filter != "" || len(s.Hidden) > 0
 	switch {
 	case s.Name == "" || len(s.Name) > MaxName:
 		return bad("name", s.Name, "must say what the key is for, in 1 to %d bytes", MaxName)
 	case len(s.Tenant) > MaxName:
 		return bad("tenant", s.Tenant, "is longer than the %d bytes that a tenant's name has at most", MaxName)
-	case access.Reserved(s.Tenant) && s.Rights != access.Read:
-		return bad("tenant", s.Tenant, "is Daybook's own; a key of it can have the right to read and no other")
-	case s.Rights == 0:
+	}
+	switch access.Fit(s.Rights, s.Tenant, s.Filter != "" || len(s.Hidden) > 0) {
+	case access.NoRights:
 		return bad("rights", "", "must be some of write, read, admin, metrics")
-	case s.Rights&access.Metrics != 0 && s.Tenant != "":
+	case access.OwnTenant:
+		return bad("tenant", s.Tenant, "is Daybook's own; a key of it can have the right to read and no other")
+	case access.MetricsOfTenant:
 		return bad("rights", s.Rights.String(), "has metrics, which are of the whole server; a key with them is of no tenant")
-	case narrowed && s.Rights&access.Admin != 0:
+	case access.AdminNarrowed:
 		return bad("filter", s.Filter, "and hidden do not go with the right admin: who makes keys could make one that sees everything")
-	case narrowed && s.Rights&access.Read == 0:
+	case access.UnreadNarrowed:
 		return bad("filter", s.Filter, "and hidden narrow what is read; the key does not have the right to read")
+	}
+	switch {
 	case len(s.Hidden) > MaxHidden:
 		return bad("hidden", "", "names %d fields; at most %d", len(s.Hidden), MaxHidden)
 	case len(s.Labels) > MaxLabels:
@@ -170,17 +172,7 @@ func (s *Spec) notText() (field, value string) {
 	return "", ""
 }
 
-func (s *Spec) scope() (access.Scope, error) {
-	hidden, err := filter.ParseHidden(s.Hidden)
-	if err != nil {
-		return access.Scope{}, err
-	}
-	scope := access.Scope{Tenant: s.Tenant, Hidden: hidden}
-	if s.Filter != "" {
-		scope.Filters = []string{s.Filter}
-	}
-	return scope, nil
-}
+func (s *Spec) scope() (access.Scope, error) { return access.NewScope(s.Tenant, s.Filter, s.Hidden) }
 
 // record is a key as it is kept.
 type record struct {
