@@ -69,8 +69,8 @@ func (a *API) problemOf(r *http.Request, err error) problem.Problem {
 	case errors.As(err, &faults):
 		return paramProblem(faults)
 	case errors.As(err, &gone) && !seesPlaces(r):
-		return problem.Problem{Type: "not-in-this-log", Status: http.StatusGone, Title: "Not in this log", Detail: gone.Param + ": comes from another log, or from a part of this one that is no more; leave it out to start again",
-			Errors: []problem.Error{{Field: gone.Param, Value: cutValue(gone.Value), Reason: "comes from another log, or from a part of this one that is no more; leave it out to start again"}}}
+		return problem.Problem{Type: "not-in-this-log", Status: http.StatusGone, Title: "Not in this log", Detail: gone.Param + ": " + goneWithoutPlaces,
+			Errors: []problem.Error{{Field: gone.Param, Value: cutValue(gone.Value), Reason: goneWithoutPlaces}}}
 	case errors.As(err, &gone): // any status but 200 makes a browser's EventSource give up
 		return problem.Problem{Type: "not-in-this-log", Status: http.StatusGone, Title: "Not in this log", Detail: gone.Error(),
 			Errors: []problem.Error{{Field: gone.Param, Value: gone.Value, Reason: gone.Reason}}}
@@ -112,6 +112,9 @@ func (a *API) problemOf(r *http.Request, err error) problem.Problem {
 	a.log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	return internalProblem
 }
+
+// goneWithoutPlaces is what is said of a query.GoneError to who is told no places.
+const goneWithoutPlaces = "comes from another log, or from a part of this one that is no more; leave it out to start again"
 
 // seesPlaces reports whether the sender of a request may be told where in the log
 // of everybody something lies.
