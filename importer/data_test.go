@@ -1,19 +1,17 @@
 package importer
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/daybook-log/daybook/event"
+	"github.com/daybook-log/daybook/importer/importertest"
 )
 
 // sharedData holds real audit logs; it lies beside the checkout and is no part of it.
@@ -21,37 +19,8 @@ const sharedData = "../../shared/data"
 
 // sharedFiles returns the real audit logs there are.
 func sharedFiles(t testing.TB) []string {
-	var files []string
-	for _, pattern := range []string{"*.ndjson.gz", "panther/*.ndjson.gz"} {
-		found, err := filepath.Glob(filepath.Join(sharedData, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, found...)
-	}
-	files = slices.DeleteFunc(files, func(f string) bool { return strings.Contains(f, "webhooks") })
-	if len(files) == 0 {
-		t.Skipf("NOT TESTED: no real audit logs at %s", sharedData)
-	}
-	return files
-}
-
-// inflate returns the lines of a gzip file.
-func inflate(t testing.TB, file string) []byte {
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(bufio.NewReader(f))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var b bytes.Buffer
-	if _, err := b.ReadFrom(z); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
+	files := importertest.Logs(t, sharedData)
+	return slices.DeleteFunc(files, func(f string) bool { return strings.Contains(f, "webhooks") })
 }
 
 // importAll returns the items of data, with their Raw cloned.
@@ -95,7 +64,7 @@ func TestRealLogs(t *testing.T) {
 	var table strings.Builder
 	fmt.Fprintf(&table, "\n%-34s %6s %6s %8s %8s  %s\n", "file", "lines", "events", "distinct", "refused", "formats")
 	for _, file := range sharedFiles(t) {
-		data := inflate(t, file)
+		data := importertest.Inflate(t, file)
 		lines := bytes.Count(data, []byte{'\n'})
 		items := importAll(t, Auto, file, data)
 		var dec event.Decoder

@@ -1,13 +1,9 @@
 package redact
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,46 +11,19 @@ import (
 
 	"github.com/daybook-log/daybook/event"
 	"github.com/daybook-log/daybook/importer"
+	"github.com/daybook-log/daybook/importer/importertest"
 )
 
 // sharedData holds real audit logs; it lies beside the checkout and is no part of it.
 const sharedData = "../../../shared/data"
 
-func inflate(t testing.TB, file string) []byte {
-	f, err := os.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(bufio.NewReader(f))
-	if err != nil {
-		t.Fatal(err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
 // realEvents calls fn with every event that the importers make of the real logs,
 // and of GitHub's webhooks, which are no audit log: as metadata.
 func realEvents(t testing.TB, fn func(file string, e *event.Event)) {
-	var files []string
-	for _, pattern := range []string{"*.ndjson.gz", "panther/*.ndjson.gz"} {
-		found, err := filepath.Glob(filepath.Join(sharedData, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, found...)
-	}
-	if len(files) == 0 {
-		t.Skipf("NOT TESTED: no real audit logs at %s", sharedData)
-	}
 	var d event.Decoder
-	for _, file := range files {
+	for _, file := range importertest.Logs(t, sharedData) {
 		name := strings.TrimSuffix(filepath.Base(file), ".ndjson.gz")
-		data := inflate(t, file)
+		data := importertest.Inflate(t, file)
 		if strings.Contains(name, "webhooks") {
 			for line := range bytes.Lines(data) {
 				e := decode(t, `"metadata":`+string(line))
