@@ -6,9 +6,9 @@ import (
 )
 
 // The files are written for people. What is sent leaves out comments and the white
-// space that the grammar does not need. Nothing is renamed or moved, and a line
-// end stays wherever it could end a statement, so a browser's debugger shows the
-// code as it is, once it is asked to indent it.
+// space and semicolons that the grammar does not need. Nothing is renamed or moved,
+// and a line end stays wherever it could end a statement, so a browser's debugger
+// shows the code as it is, once it is asked to indent it.
 
 // pack returns a file as it is sent.
 func pack(ext string, text []byte) []byte {
@@ -45,6 +45,9 @@ func packScript(text []byte) []byte {
 			gap = true
 			continue
 		}
+		if n := len(out); c == '}' && n > 1 && out[n-1] == ';' && out[n-2] != ')' {
+			out = out[:n-1] // the brace ends the statement; after a parenthesis it might be an empty one
+		}
 		n := 1
 		switch {
 		case c == '"' || c == '\'':
@@ -56,9 +59,9 @@ func packScript(text []byte) []byte {
 		}
 		switch {
 		case len(out) == 0:
-		case line && strings.IndexByte("{([,;", out[len(out)-1]) < 0:
+		case line && c != '}' && strings.IndexByte("{([,;", out[len(out)-1]) < 0:
 			out = append(out, '\n')
-		case line: // no statement ends after these, but where it says so itself
+		case line: // no statement ends after these, but where it says so itself; a brace ends one
 		case gap && needsSpace(out[len(out)-1], c):
 			out = append(out, ' ')
 		}
@@ -178,12 +181,12 @@ func packStyle(text []byte) []byte {
 			i += n
 			continue
 		case c == ' ' || c == '\n' || c == '\t':
-			if len(out) > 0 && strings.IndexByte("{};:, \n", out[len(out)-1]) < 0 {
+			if len(out) > 0 && strings.IndexByte("{};:,> ", out[len(out)-1]) < 0 {
 				out = append(out, ' ')
 			}
 			i++
 			continue
-		case c == '{' || c == '}' || c == ';':
+		case c == '{' || c == '}' || c == ';' || c == '>':
 			if out[len(out)-1] == ' ' {
 				out = out[:len(out)-1]
 			}
@@ -193,9 +196,6 @@ func packStyle(text []byte) []byte {
 		}
 		out = append(out, c)
 		i++
-		if c == '}' {
-			out = append(out, '\n')
-		}
 	}
 	return out
 }
