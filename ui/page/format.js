@@ -16,12 +16,16 @@ function format(name, options) {
 
 const ms = (t) => (typeof t === "number" ? t : Date.parse(t));
 
-// parts of a time in the zone that is shown.
+// parts of a time in the zone that is shown. The last one is kept: a time is shown in
+// more than one way.
+let last = {};
 export function parts(t) {
-  const out = {};
   const f = format("parts", { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", weekday: "short" });
-  for (const p of f.formatToParts(ms(t))) out[p.type] = p.value;
-  return out;
+  if (last.f !== f || last.t !== t) {
+    last = { f, t };
+    for (const p of f.formatToParts(ms(t))) last[p.type] = p.value;
+  }
+  return last;
 }
 
 export function day(t) {

@@ -19,7 +19,7 @@ const kindOf = (s) => KINDS[s.view] ?? "events";
 
 function show(s, before) {
   zone.utc = s.tz !== "local";
-  zoneButton.lastChild.textContent = zone.utc ? "UTC" : localZone;
+  if (s.tz !== before?.tz) zoneButton.lastChild.textContent = zone.utc ? "UTC" : localZone;
   document.title = title(s);
   for (const [name, a] of Object.entries(nav)) {
     if (kindOf(s) === name) a.setAttribute("aria-current", "page");

@@ -68,10 +68,9 @@ export class QueryBox {
 
   get value() { return this.input.value; }
   set value(q) {
-    if (this.input.value !== q) this.input.value = q;
     this.checkLater.cancel();
     this.error(null);
-    this.paint();
+    if (this.input.value !== q) { this.input.value = q; this.paint(); }
     this.hide();
   }
 

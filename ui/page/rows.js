@@ -50,13 +50,12 @@ export class Rows {
     this.source = source;
     this.head = [];
     if (!keep) {
-      this.clearDrawn();
       this.shift = 0;
       this.cursor = -1;
       this.cursorID = "";
       this.el.scrollTop = 0;
     }
-    this.draw();
+    this.draw(0);
   }
 
   get length() { return this.head.length + (this.source?.length ?? 0); }
@@ -109,26 +108,31 @@ export class Rows {
 
   bodyView() { return Math.max(1, this.el.clientHeight - this.header.offsetHeight); }
 
-  draw() {
+  draw(over = OVERSCAN) {
     const n = this.length, height = this.rowHeight;
     this.body.style.height = Math.min(n * height, TALLEST) + "px";
     this.el.setAttribute("aria-rowcount", n + 1);
-    const first = Math.max(0, Math.floor(this.top / height) - OVERSCAN);
-    const last = Math.min(n - 1, Math.ceil((this.top + this.bodyView()) / height) + OVERSCAN);
+    const first = Math.max(0, Math.floor(this.top / height) - over);
+    const last = Math.min(n - 1, Math.ceil((this.top + this.bodyView()) / height) + over);
     this.source?.want(first - this.head.length, last - this.head.length + 60);
-    const gone = new Map(this.drawn);
-    for (let i = first; i <= last; i++) {
-      const row = this.at(i), key = row?.event_id ?? "#" + i;
-      let el = this.drawn.get(key);
-      if (el) gone.delete(key);
-      else {
-        el = row ? this.row(row) : h("div.grid-row.loading", { role: "row" }, h("div.c-skeleton", { role: "gridcell", "aria-label": "loading" }));
-        this.drawn.set(key, el);
-        this.body.append(el);
-      }
-      this.place(el, i, row);
+    const { drawn, body } = this, key = (i) => this.at(i)?.event_id ?? "#" + i, gone = new Map(drawn), free = [];
+    for (let i = first; i <= last; i++) gone.delete(key(i));
+    const none = gone.size === drawn.size; // is kept: all stay where they are, and are filled again
+    for (const [k, el] of gone) {
+      drawn.delete(k);
+      if (el.id) free.push(el);
+      if (!el.id || !none) el.remove();
     }
-    for (const [key, el] of gone) { el.remove(); this.drawn.delete(key); }
+    let before = null; // rows stand in their order, for who selects or hears them
+    for (let i = first; i <= last; i++) {
+      const row = this.at(i), k = key(i);
+      if (!drawn.has(k)) drawn.set(k, row ? fill(free.shift() ?? blank(), row) : h("div.grid-row.loading", { role: "row" }, h("div.c-skeleton", { role: "gridcell", "aria-label": "loading" })));
+      const el = drawn.get(k);
+      if (!el.parentNode || el.previousSibling !== before) body.insertBefore(el, before ? before.nextSibling : body.firstChild);
+      this.place(el, i, row);
+      before = el;
+    }
+    for (const el of free) el.remove();
     this.mark();
   }
 
@@ -149,17 +153,6 @@ export class Rows {
   active() {
     const row = this.cursor >= 0 && this.at(this.cursor);
     return row ? this.drawn.get(row.event_id) : null;
-  }
-
-  row(r) {
-    const cell = (name, ...content) => h("div", { role: "gridcell", class: "c-" + name }, content);
-    const outcome = r.outcome ?? "unknown";
-    return h("div", { class: `grid-row o-${outcome}`, role: "row", id: "row-" + r.event_id, testid: "row", data: { id: r.event_id } },
-      cell("time", time(r.timestamp)),
-      cell("age", h("span", { data: { t: r.timestamp } }, ago(r.timestamp))),
-      cell("user", who(r)), cell("action", inLine(r.action, 120)), cell("resource", what(r)),
-      cell("outcome", badge(outcome), r.error_code && outcome !== "success" ? h("span.dim.code", inLine(r.error_code, 40)) : null),
-      cell("from", r.source_ip ? inLine(r.source_ip, 64) : r.source ? dim(inLine(r.source, 60)) : null));
   }
 
   tick() {
@@ -210,18 +203,43 @@ export class Rows {
   }
 }
 
-export function time(t) {
-  const d = day(t), now = day(Date.now());
-  return h("time", { datetime: t, title: exact(t) }, dim((d.slice(0, 4) === now.slice(0, 4) ? d.slice(5) : d) + " "), clock(t, 3));
+// blank is a row's element, and fill puts an event into it.
+const blank = () => h("div", { role: "row", testid: "row" }, COLUMNS.map((c) => h(c === "Time" ? "time" : "div", { role: "gridcell", class: "c-" + c.toLowerCase() })));
+
+function fill(el, r) {
+  const outcome = r.outcome ?? "unknown", [at, age, user, action, resource, end, from] = el.children;
+  el.className = "grid-row o-" + outcome;
+  el.id = "row-" + r.event_id;
+  el.dataset.id = r.event_id;
+  time(r.timestamp, at);
+  age.dataset.t = r.timestamp;
+  age.textContent = ago(r.timestamp);
+  clear(user, who(r));
+  clear(action, brief(r.action, 120));
+  clear(resource, r.resource_name ? [brief(r.resource_name, 100), dim(brief(r.resource, 120))] : brief(r.resource, 160));
+  clear(end, badge(outcome), r.error_code && outcome !== "success" ? h("span.dim.code", brief(r.error_code, 40)) : null);
+  clear(from, brief(r.source_ip || r.source || "", 64));
+  from.classList.toggle("dim", !r.source_ip);
+  return el;
 }
+
+// time shows a time, in an element.
+export function time(t, el = h("time")) {
+  const d = day(t);
+  el.dateTime = t;
+  el.title = exact(t);
+  return clear(el, dim((d.startsWith(new Date().getFullYear()) ? d.slice(5) : d) + " "), clock(t, 3));
+}
+
+// brief is inLine with fewer elements: what is printable ASCII changes nothing
+// around it. Elements are what a row costs.
+const brief = (value, max) => (value.length <= max && /^[ -~]*$/.test(value) ? value : inLine(value, max));
 
 function who(r) {
   const kind = r.user_type && r.user_type !== "user" ? h("span.dim.kind", r.user_type.replace("_", " ")) : null;
-  return [r.user_name ? [inLine(r.user_name, 80), dim(inLine(r.user_id, 80))] : inLine(r.user_id, 120), kind,
-    r.on_behalf_of ? dim("for ", inLine(r.on_behalf_of, 60)) : null];
+  return [r.user_name ? [brief(r.user_name, 80), h("span.dim.id", brief(r.user_id, 80))] : brief(r.user_id, 120), kind,
+    r.on_behalf_of ? dim("for ", brief(r.on_behalf_of, 60)) : null];
 }
-
-const what = (r) => (r.resource_name ? [inLine(r.resource_name, 100), dim(inLine(r.resource, 120))] : inLine(r.resource, 160));
 
 // newestFirst compares two events as a search orders them, newest first. Timestamps have
 // as many digits as they need, so that text alone does not compare them.

@@ -44,7 +44,7 @@ export class SearchView {
       h("div.bar", this.query.el, this.range),
       h("div.subbar", this.facetToggle, this.chips.el, h("div.tools", this.liveSwitch, this.pauseButton, button("Saved", { icon: "star", opens: "dialog", testid: "saved", on: ({ currentTarget: b }) => later(() => import("./saved.js"), (m) => m.openSaved(b)) }), button("Export", { icon: "download", testid: "export", on: () => later(() => import("./export.js"), (m) => m.exportDialog(this.source?.total ?? null)) }))),
       h("section.over-time", { "aria-label": "Over time" }, h("div.summary", this.total, this.legend, this.liveStatus, this.took, this.zoomOut), this.histogram.el),
-      h("div.split", this.facets.el, h("section.list", { "aria-label": "Result" }, this.note, this.pill, this.rows.el, this.message), this.side));
+      this.split = h("div.split", this.facets.el, h("section.list", { "aria-label": "Result" }, this.note, this.pill, this.rows.el, this.message), this.side));
     this.update(state, {});
   }
 
@@ -57,7 +57,7 @@ export class SearchView {
 
   update(s, before) {
     const changed = (...keys) => keys.some((k) => s[k] !== before[k]);
-    if (changed("q")) { this.query.value = s.q; this.chips.show(s.q); }
+    if (changed("q")) this.query.value = s.q;
     if (changed("from", "to", "tz")) this.range.show();
     if (changed("tz")) { this.rows.zone(); this.rows.redraw(); this.histogram.draw(); }
     if (changed("q", "from", "to", "live", "view")) this.run();
@@ -74,7 +74,8 @@ export class SearchView {
     const wantLive = state.live === "1" && !state.to;
     this.liveSwitch.setAttribute("aria-checked", wantLive);
     this.pauseButton.hidden = !wantLive;
-    this.el.classList.add("busy");
+    this.split.ariaBusy = true;
+    const slow = setTimeout(() => this.el.classList.add("slow"), 200);
     const source = new Source(this.params, { signal, changed: () => this.changed(source) });
     try {
       if (wantLive && !keep) {
@@ -89,6 +90,7 @@ export class SearchView {
       if (state.q && !keep) remember(state.q);
       if (this.live) this.live.known = new Set(source.pages[0]?.rows.map((r) => r.event_id));
       this.rows.setSource(source, { keep });
+      this.arrived(slow);
       this.drawnIn = performance.now() - began;
       this.took.textContent = `${Math.max(1, Math.round(this.drawnIn))} ms`;
       this.showMissing(source);
@@ -101,10 +103,20 @@ export class SearchView {
       if (!keep || !this.live) await this.facets.show(this.params, signal);
     } catch (e) {
       if (e.name === "AbortError" || signal.aborted) return;
+      this.arrived(slow);
       this.failed(e);
     } finally {
-      if (!signal.aborted) this.el.classList.remove("busy");
+      clearTimeout(slow);
+      if (!signal.aborted) this.split.ariaBusy = false;
     }
+  }
+
+  // arrived is called when a search was answered. What shows the search itself waits
+  // until then: a frame drawn before would keep the rows waiting.
+  arrived(slow) {
+    clearTimeout(slow);
+    this.el.classList.remove("slow");
+    this.chips.show(state.q);
   }
 
   async count(source, signal) {
