@@ -62,7 +62,7 @@ func (s *server) load(n int) {
 	now := time.Now().UTC()
 	var b strings.Builder
 	for i := range n {
-		at := now.Add(-24 * time.Hour * time.Duration(n-i) / time.Duration(n))
+		at := now.Add(-24 * time.Hour / time.Duration(n) * time.Duration(n-i))
 		fmt.Fprintf(&b, `{"user_id":"user-%d","user_name":"User %d","action":%q,"resource":"invoice/%d","outcome":%q,"source_ip":"10.%d.%d.%d","source":"web","session_id":"s-%d","request_id":"req-%x","timestamp":%q,"labels":{"env":"prod","region":"eu-west-1"},"metadata":{"duration_ms":%d,"http":{"status":200}}}`+"\n",
 			i%5000, i%5000, []string{"invoice.read", "invoice.update", "document.read", "user.login"}[i%4], i%100_000, []string{"success", "success", "success", "success", "success", "success", "success", "denied", "failure"}[i%9],
 			i%3, i%200, i%250, i%20_000, i*7919, at.Format(time.RFC3339Nano), i%300)
