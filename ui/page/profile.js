@@ -9,6 +9,7 @@ import { agoLong, clock, dateTime, day, num, parts, plural, short, zoneName } fr
 import { failure, message, time } from "./rows.js";
 import { DEFAULTS, finding, href, state } from "./state.js";
 
+const HEAT = "Activity by hour and weekday";
 const WEEKS = 4;
 const DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 const HOUR = 36e5;
@@ -46,8 +47,11 @@ export class Profile {
       }
       const last = newest.events[0], first = oldest.events[0];
       const total = h("dd", "…"), denied = h("dd", "…");
-      const heat = h("section.card.wide", { testid: "heatmap" }), fresh = h("section.card", { testid: "new-today" }, h("h2", "New today"));
-      const tops = (user ? [["action", "Actions"], ["resource", "Resources"], ["source_ip", "Addresses"], ["source", "Sources"]] : [["user_id", "Users"], ["action", "Actions"], ["source_ip", "Addresses"], ["outcome", "Outcomes"]]).map(([f, name]) => [f, name, h("section.card", h("h2", name))]);
+      const card = (name, testid) => h("section.card", { testid }, h("h2", name), dim("…"));
+      const failed = (el) => () => clear(el, el.firstChild, dim("This could not be counted."));
+      const heat = card(HEAT, "heatmap"), fresh = card("New today", "new-today");
+      heat.classList.add("wide");
+      const tops = (user ? [["action", "Actions"], ["resource", "Resources"], ["source_ip", "Addresses"], ["source", "Sources"]] : [["user_id", "Users"], ["action", "Actions"], ["source_ip", "Addresses"], ["outcome", "Outcomes"]]).map(([f, name]) => [f, name, card(name)]);
       const stat = (k, v) => h("div", h("dt", k), v.localName === "dd" ? v : h("dd", v));
       clear(this.el, this.head(user, id, user ? last.user_name : last.resource_name),
         h("dl.stats", stat("First seen", [time(first.timestamp), dim(" " + agoLong(first.timestamp))]), stat("Last seen", [time(last.timestamp), dim(" " + agoLong(last.timestamp))]), stat("Events", total), stat("Denied or failed", denied)),
@@ -59,9 +63,9 @@ export class Profile {
         const bad = by("denied") + by("failure");
         clear(denied, bad ? h("a.bad-text", { href: search(`${q} outcome:(denied or failure)`) }, num(bad)) : "0");
       }, () => {});
-      this.heatmap(heat, ask, last.timestamp).catch(() => clear(heat, h("p.dim", "Activity could not be counted.")));
-      for (const [f, , el] of tops) ask({ by: f, top: 8 }).then((c) => this.top(el, f, c, q), () => {});
-      if (user) this.newToday(fresh, ask, q).catch(() => {});
+      this.heatmap(heat, ask, last.timestamp).catch(failed(heat));
+      for (const [f, , el] of tops) ask({ by: f, top: 8 }).then((c) => this.top(el, f, c, q), failed(el));
+      if (user) this.newToday(fresh, ask, q).catch(failed(fresh));
     } catch (e) {
       if (!signal.aborted) failure(this.el, e, null, () => this.load());
     }
@@ -93,7 +97,7 @@ export class Profile {
     const most = Math.max(1, ...grid.flat()), cell = 20, left = 34, top = 4;
     const busiest = grid.flatMap((row, d) => row.map((n, hour) => ({ n, d, hour }))).sort((a, b) => b.n - a.n)[0];
     const hh = (x) => String(x).padStart(2, "0") + ":00";
-    clear(el, h("h2", "Activity by hour and weekday", dim(` ${zoneName()}, ${WEEKS} weeks to ${day(end)}`)),
+    clear(el, h("h2", HEAT, dim(` ${zoneName()}, ${WEEKS} weeks to ${day(end)}`)),
       svg("svg.heat", { viewBox: `0 0 ${left + 24 * cell} ${top + 7 * cell + 16}`, role: "img", "aria-label": total ? `${plural(total, "event")}; busiest on ${DAYS[busiest.d]} at ${hh(busiest.hour)} with ${num(busiest.n)}` : "No events" },
         grid.flatMap((row, d) => row.map((n, hour) => svg("rect", { x: left + hour * cell + 1, y: top + d * cell + 1, width: cell - 2, height: cell - 2, rx: 2, class: n ? "on" : "off", style: n ? { opacity: String(0.2 + 0.8 * Math.sqrt(n / most)) } : null }, svg("title", `${DAYS[d]} ${hh(hour)}: ${num(n)}`)))),
         DAYS.map((d, i) => svg("text.label", { x: 0, y: top + i * cell + 14 }, d)), [0, 3, 6, 9, 12, 15, 18, 21].map((hour) => svg("text.label", { x: left + hour * cell + 1, y: top + 7 * cell + 13 }, hh(hour)))));
