@@ -180,6 +180,9 @@ func packStyle(text []byte) []byte {
 			out = append(out, text[i:i+n]...)
 			i += n
 			continue
+		case bytes.HasPrefix(text[i:], []byte("0.")) && len(out) > 0 && strings.IndexByte(" :,(", out[len(out)-1]) >= 0:
+			i++ // .5 is 0.5
+			continue
 		case c == ' ' || c == '\n' || c == '\t':
 			if len(out) > 0 && strings.IndexByte("{};:,> ", out[len(out)-1]) < 0 {
 				out = append(out, ' ')

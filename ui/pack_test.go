@@ -38,8 +38,8 @@ func TestPackScript(t *testing.T) {
 }
 
 func TestPackStyle(t *testing.T) {
-	const text = "/* why */\n.a > .b, .c :hover {\n  width: calc(100% - 12px);\n  content: \"a:  b;\";\n}\n@media (min-width: 10px) {\n  a { b: c; }\n}\n"
-	const want = ".a>.b,.c :hover{width:calc(100% - 12px);content:\"a:  b;\"}@media (min-width:10px){a{b:c}}"
+	const text = "/* why */\n.a > .b, .c :hover {\n  width: calc(100% - 0.5em);\n  margin: 0 10.5px 0.5px;\n  content: \"a:  b;\";\n}\n@media (min-width: 10px) {\n  a { b: c; }\n}\n"
+	const want = ".a>.b,.c :hover{width:calc(100% - .5em);margin:0 10.5px .5px;content:\"a:  b;\"}@media (min-width:10px){a{b:c}}"
 	if got := string(packStyle([]byte(text))); got != want {
 		t.Errorf("%q\nwant %q", got, want)
 	}

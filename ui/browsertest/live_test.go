@@ -63,3 +63,19 @@ func TestLiveFast(t *testing.T) {
 	t.Logf("%d events in %v (%.0f/s); %d long tasks, %.0f ms of %v together, the longest %.0f ms; an event opened in %v",
 		batches*size, took.Round(time.Millisecond), batches*size/took.Seconds(), len(tasks), sum, time.Since(began).Round(time.Second), most, opened.Round(time.Millisecond))
 }
+
+// What the result is made of is counted again while it is live, if less often than how
+// much it is: here the page's minute is a second.
+func TestLiveFacets(t *testing.T) {
+	t.Parallel()
+	s := company(t)
+	p := blank(t, s)
+	p.onLoad(`const timer = setTimeout; window.setTimeout = (f, ms, ...args) => timer(f, ms === 10000 ? 170 : ms, ...args);`)
+	p.goTo("/?q=action:live.facet&live=1")
+	p.wait(`document.querySelector("[data-testid=live].on")`)
+	p.settled()
+	for i, user := range []string{"ada", "grace"} {
+		s.publish(strings.Repeat(fmt.Sprintf(`{"user_id":%q,"action":"live.facet","resource":"facet/%d"}`+"\n", user, i), i+2))
+		p.sees("facet-user_id", fmt.Sprint(user, i+2))
+	}
+}

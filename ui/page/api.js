@@ -1,7 +1,7 @@
 // Requests. Errors are the server's problem documents, or say that it was not
 // reached; nothing else is thrown but AbortError.
 
-export class Problem extends Error {
+class Problem extends Error {
   constructor(doc, response) {
     super(doc.detail || doc.title || "The server answered with an error.");
     this.doc = doc;

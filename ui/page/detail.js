@@ -15,7 +15,7 @@ const GROUPS = [
 ];
 
 // raw reads JSON and keeps numbers that no double holds as they are written.
-export const raw = (text) => JSON.parse(text, (_, v, context) => (typeof v === "number" && context?.source && JSON.rawJSON && String(v) !== context.source ? JSON.rawJSON(context.source) : v));
+const raw = (text) => JSON.parse(text, (_, v, context) => (typeof v === "number" && context?.source && JSON.rawJSON && String(v) !== context.source ? JSON.rawJSON(context.source) : v));
 const isRaw = (v) => Boolean(JSON.isRawJSON?.(v));
 
 export async function fetchEvent(id, signal) {
@@ -136,7 +136,7 @@ function entries(of, step, show, box = h("div.entries")) {
 }
 
 // tree shows JSON; what lies deeper than three levels opens on demand.
-export function tree(v, path, act, depth = 0) {
+function tree(v, path, act, depth = 0) {
   return h("div.tree", entries(v, 100, ([k, x]) => {
     const array = Array.isArray(v), below = array ? path : `${path}.${filter.key(k)}`;
     const name = h("span", { class: array ? "j-index" : "j-key" }, safe(k, 128));

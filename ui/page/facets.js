@@ -20,7 +20,7 @@ export class Facets {
       const list = h("ul.facet-list"), count = h("span.dim");
       const details = h("details", { open: Boolean(this.open[field]), testid: "facet-" + field, toggle: () => this.toggled(field) },
         h("summary", icon("right"), h("span", name), count), list);
-      this.sections.set(field, { details, list, count, top: 6, loaded: "" });
+      this.sections.set(field, { details, list, count, top: 6 });
       this.el.append(details);
     }
   }
@@ -33,10 +33,11 @@ export class Facets {
     if (details.open && this.params) this.load(field);
   }
 
-  // show counts again, the open ones two at a time. outcomes may be known already.
+  // show counts again, the open ones two at a time.
   async show(params, signal) {
-    Object.assign(this, { params, signal, key: JSON.stringify(params) });
-    for (const s of this.sections.values()) s.top = 6;
+    const key = JSON.stringify(params);
+    if (key !== this.key) for (const s of this.sections.values()) s.top = 6;
+    Object.assign(this, { params, signal, key });
     const todo = [...this.sections].filter(([, s]) => s.details.open).map(([f]) => f);
     const worker = async () => { for (let f = todo.shift(); f && !signal.aborted; f = todo.shift()) await this.load(f); };
     await Promise.all([worker(), worker()]);

@@ -48,7 +48,7 @@ export class Profile {
       const last = newest.events[0], first = oldest.events[0];
       const total = h("dd", "…"), denied = h("dd", "…");
       const card = (name, testid) => h("section.card", { testid }, h("h2", name), dim("…"));
-      const failed = (el) => () => clear(el, el.firstChild, dim("This could not be counted."));
+      const failed = (el) => () => clear(el, el.firstChild, dim("Not counted."));
       const heat = card(HEAT, "heatmap"), fresh = card("New today", "new-today");
       heat.classList.add("wide");
       const tops = (user ? [["action", "Actions"], ["resource", "Resources"], ["source_ip", "Addresses"], ["source", "Sources"]] : [["user_id", "Users"], ["action", "Actions"], ["source_ip", "Addresses"], ["outcome", "Outcomes"]]).map(([f, name]) => [f, name, card(name)]);

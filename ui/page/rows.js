@@ -8,7 +8,7 @@ import { ago, clock, day, exact, zoneName } from "./format.js";
 const TALLEST = 6_000_000; // px
 const OVERSCAN = 8;
 
-export const COLUMNS = ["Time", "Age", "User", "Action", "Resource", "Outcome", "From"];
+const COLUMNS = ["Time", "Age", "User", "Action", "Resource", "Outcome", "From"];
 
 export class Rows {
   // open is called with an event_id and a row when a row is chosen; scrolled when

@@ -132,9 +132,15 @@ export class SearchView {
     this.rows.draw();
   }
 
-  async countAgain(source, signal) {
-    try { if (!document.hidden) await this.count(source, signal); } catch (e) { if (e.name === "AbortError") return; }
-    if (!signal.aborted) this.recount = setTimeout(() => this.countAgain(source, signal), RECOUNT);
+  // Facets cost more than the total, and are counted again every sixth time.
+  async countAgain(source, signal, n = 1) {
+    try {
+      if (!document.hidden) {
+        await this.count(source, signal);
+        if (n % 6 === 0) await this.facets.show(this.params, signal);
+      }
+    } catch (e) { if (e.name === "AbortError") return; }
+    if (!signal.aborted) this.recount = setTimeout(() => this.countAgain(source, signal, n + 1), RECOUNT);
   }
 
   showTotal(counts) {

@@ -22,7 +22,7 @@ export async function loadSession() {
   }
 }
 
-export async function signOut() {
+async function signOut() {
   try { await send("/v1/session", { method: "DELETE" }); } finally { location.assign("/"); }
 }
 

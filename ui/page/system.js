@@ -30,13 +30,13 @@ export class SystemView {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[e.key];
     if (!step) return;
     const i = TABS.findIndex(([t]) => t === state.tab);
-    set({ tab: TABS[(i + step + TABS.length) % TABS.length][0] });
+    set({ tab: TABS[(i + step + TABS.length) % TABS.length][0], id: "" });
     this.tabs.querySelector("[aria-selected=true]").focus();
   }
 
   update(s = state, before = {}) {
-    if (s.tab === before.tab && s.tz === before.tz && before.view === s.view) return;
-    clear(this.tabs, TABS.map(([t, name]) => h("a", { role: "tab", href: href({ tab: t }), "aria-selected": String(s.tab === t), "aria-controls": "system-tab", tabindex: s.tab === t ? 0 : -1, testid: "tab-" + (t || "overview") }, name, t === "letters" ? (this.open = h("span.count", { hidden: true })) : null)));
+    if (s.tab === before.tab && s.id === before.id && s.tz === before.tz && before.view === s.view) return;
+    clear(this.tabs, TABS.map(([t, name]) => h("a", { role: "tab", href: href({ tab: t, id: "" }), "aria-selected": String(s.tab === t), "aria-controls": "system-tab", tabindex: s.tab === t ? 0 : -1, testid: "tab-" + (t || "overview") }, name, t === "letters" ? (this.open = h("span.count", { hidden: true })) : null)));
     this.destroy();
     this.abort = new AbortController();
     clear(this.content);
