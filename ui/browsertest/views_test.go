@@ -41,7 +41,10 @@ var views = []view{
 	{name: "export", path: "/?from=-7d&q=outcome:denied", reach: func(p *tab) { p.keys("e"); p.sees("export-dialog", "Parquet") }},
 	{name: "help", path: "/?from=-7d", reach: func(p *tab) { p.keys("?"); p.sees("help-dialog", "Keys") }},
 	{name: "account", path: "/?from=-7d", reach: func(p *tab) { p.click("account"); p.sees(".account", "nobody") }},
-	{name: "user", path: "/?view=user&id=chen.wei", reach: func(p *tab) { p.sees("timeline", "invoice"); p.wait(`document.querySelectorAll(".heat .on").length && !document.querySelector(".card > span.dim")`) }},
+	{name: "user", path: "/?view=user&id=chen.wei", reach: func(p *tab) {
+		p.sees("timeline", "invoice")
+		p.wait(`document.querySelectorAll(".heat .on").length && !document.querySelector(".card > span.dim")`)
+	}},
 	{name: "resource", path: "/?view=resource&id=user/chen.wei", reach: func(p *tab) {
 		p.sees("timeline", "user.login")
 		p.wait(`document.querySelectorAll(".heat .on").length`)
