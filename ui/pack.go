@@ -26,6 +26,8 @@ func pack(ext string, text []byte) []byte {
 func packScript(text []byte) []byte {
 	out := make([]byte, 0, len(text))
 	gap, line := false, true // white space since the last token; it had a line end
+	var open []bool          // of each parenthesis that is open, whether it is a head: of if, for, while
+	head := -1               // where in out the last head ends
 	for i := 0; i < len(text); {
 		c := text[i]
 		switch {
@@ -45,8 +47,14 @@ func packScript(text []byte) []byte {
 			gap = true
 			continue
 		}
-		if n := len(out); c == '}' && n > 1 && out[n-1] == ';' && out[n-2] != ')' {
-			out = out[:n-1] // the brace ends the statement; after a parenthesis it might be an empty one
+		ends := false
+		switch n := len(out); {
+		case c == '(':
+			open = append(open, endsInHead(out))
+		case c == ')' && len(open) > 0:
+			ends, open = open[len(open)-1], open[:len(open)-1]
+		case c == '}' && n > 1 && out[n-1] == ';' && n-2 != head:
+			out = out[:n-1] // the brace ends the statement; after a head it is an empty one
 		}
 		n := 1
 		switch {
@@ -66,6 +74,9 @@ func packScript(text []byte) []byte {
 			out = append(out, ' ')
 		}
 		out = append(out, text[i:i+n]...)
+		if ends {
+			head = len(out) - 1
+		}
 		gap, line = false, false
 		i += n
 	}
@@ -79,6 +90,17 @@ func needsSpace(a, b byte) bool {
 
 func isWord(c byte) bool {
 	return c == '_' || c == '$' || c == '#' || c >= 0x80 || '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z'
+}
+
+// endsInHead reports whether a parenthesis after out begins the head of a statement.
+func endsInHead(out []byte) bool {
+	s := string(out[max(0, len(out)-8):])
+	for _, word := range []string{"if", "for", "while", "with", "await"} {
+		if rest, ok := strings.CutSuffix(s, word); ok && (rest == "" || !isWord(rest[len(rest)-1])) {
+			return true
+		}
+	}
+	return false
 }
 
 // beginsRegexp reports whether a slash after out begins a regular expression and
@@ -189,7 +211,7 @@ func packStyle(text []byte) []byte {
 			}
 			i++
 			continue
-		case c == '{' || c == '}' || c == ';' || c == '>':
+		case c == '{' || c == '}' || c == ';' || c == '>' || c == '!':
 			if out[len(out)-1] == ' ' {
 				out = out[:len(out)-1]
 			}

@@ -1,6 +1,6 @@
 // Package ui is the page that people look at: hand-written ES modules, one style
 // sheet and two documents, embedded as they are. There is no build step; the
-// browser gets what is in the folder page, less comments and white space.
+// browser gets what is in the folder page, less comments, white space and semicolons.
 //
 // The handler serves
 //

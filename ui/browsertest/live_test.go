@@ -70,12 +70,43 @@ func TestLiveFacets(t *testing.T) {
 	t.Parallel()
 	s := company(t)
 	p := blank(t, s)
-	p.onLoad(`const timer = setTimeout; window.setTimeout = (f, ms, ...args) => timer(f, ms === 10000 ? 170 : ms, ...args);`)
+	p.onLoad(`const timer = setTimeout, now = performance.now.bind(performance); window.setTimeout = (f, ms, ...args) => timer(f, ms === 10000 ? 170 : ms, ...args); performance.now = () => 60 * now();`)
 	p.goTo("/?q=action:live.facet&live=1")
 	p.wait(`document.querySelector("[data-testid=live].on")`)
 	p.settled()
-	for i, user := range []string{"ada", "grace"} {
-		s.publish(strings.Repeat(fmt.Sprintf(`{"user_id":%q,"action":"live.facet","resource":"facet/%d"}`+"\n", user, i), i+2))
-		p.sees("facet-user_id", fmt.Sprint(user, i+2))
+	publish := func(user string, n int) {
+		s.publish(strings.Repeat(fmt.Sprintf(`{"user_id":%q,"action":"live.facet","resource":"facet/1"}`+"\n", user), n))
 	}
+	publish("ada", 2)
+	p.sees("facet-user_id", "ada2")
+	p.click("pause")
+	publish("grace", 3)
+	p.sees("new-pill", "3 new")
+	p.click("new-pill") // the list is asked for anew, and the facets in their time
+	p.sees("facet-user_id", "grace3")
+
+	// Under somebody's hand they stay.
+	eval[any](p, `document.querySelector("[data-testid=facet-user_id] .facet-value").focus()`)
+	publish("hedy", 4)
+	p.sees("total", "9 events")
+	if text := eval[string](p, `new Promise((done) => setTimeout(() => done(document.querySelector("[data-testid=facet-user_id]").textContent), 2000))`); strings.Contains(text, "hedy") {
+		t.Errorf("the users are %q", text)
+	}
+	p.keys("/")
+	p.sees("facet-user_id", "hedy4")
+}
+
+// A tail that is given up before it has answered leaves nothing behind.
+func TestLiveGivenUp(t *testing.T) {
+	t.Parallel()
+	s := company(t)
+	p := open(t, s, "/?from=all")
+	p.settled()
+	eval[any](p, `(() => { const b = document.querySelector("[data-testid=live]"); b.click(); b.click(); return null; })()`)
+	eval[any](p, `new Promise((done) => setTimeout(() => done(null), 1500))`) // a start is waited for, for a second
+	p.settled()
+	if class := eval[string](p, `document.querySelector(".search-view").className`); class != "search-view" {
+		t.Errorf("the view is %q", class)
+	}
+	p.shows(s, url.Values{})
 }

@@ -416,7 +416,7 @@ func (p *tab) search(q string) {
 // settled waits until the search is done, counts and facets included.
 func (p *tab) settled() {
 	p.t.Helper()
-	p.wait(`document.querySelector(".split[aria-busy=false]")`)
+	p.wait(`document.querySelector(".facets[aria-busy=false]")`)
 }
 
 // goTo opens an address.

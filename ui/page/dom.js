@@ -93,7 +93,7 @@ const code = (c) => "U+" + c.codePointAt(0).toString(16).toUpperCase().padStart(
 // and no more than max characters of it. Where there is one line for it, line
 // ends and tabs are shown as their code too.
 export function safe(value, max = 300, oneLine = false) {
-  let text = String(value);
+  let text = String(value ?? "");
   const cut = text.length > max;
   if (cut) text = text.slice(0, max).replace(/[\ud800-\udbff]$/, "");
   const bdi = h("bdi.value");

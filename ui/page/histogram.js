@@ -40,7 +40,7 @@ export class Histogram {
       const bar = this.bars[Math.floor((Date.parse(start) - first) / this.width)];
       if (bar) { bar.by[outcome] = (bar.by[outcome] ?? 0) + count; bar.total += count; }
     };
-    for (const g of counts.groups ?? []) for (const b of g.buckets ?? []) put(b.start, OUTCOMES.includes(g.value) ? g.value : "unknown", b.count);
+    for (const g of counts.groups ?? [counts]) for (const b of g.buckets ?? []) put(b.start, OUTCOMES.includes(g.value) ? g.value : "unknown", b.count);
     this.draw();
   }
 

@@ -9,13 +9,13 @@ import { set, state } from "./state.js";
 
 // letters shows those of the state that the address names.
 export async function letters(el, signal) {
-  const which = state.id || "open", again = () => letters(el, signal);
+  const which = state.id || "open", again = () => signal.aborted || letters(el, signal);
   const list = h("div.letters", { testid: "letters" });
   const choose = h("select", { "aria-label": "State", change: () => { set({ id: choose.value }); el.querySelector("select").focus(); } }, ["open", "replayed", "discarded", "any"].map((s) => h("option", { value: s, selected: s === which }, s)));
   clear(el, h("div.row-tools", h("label", "State ", choose)), list);
   async function load(cursor) {
     const { dead_letters: found, next_cursor: next } = await get("/v1/dead-letters", { state: which, cursor }, { signal });
-    if (!cursor && !found.length) { message(list, ...(which === "open" ? ["No open dead letters", "Every record of the stream is an event, or has been dealt with."] : ["None"])); return; }
+    if (!cursor && !found.length) { message(list, ...(which === "open" ? ["No open dead letters", "Every record is an event or has been dealt with."] : ["None"])); return; }
     list.append(...found.map((d) => letter(d, again)));
     if (next) {
       const more = button("More", { on: () => { more.remove(); load(next).catch(failed); } });

@@ -67,7 +67,7 @@ const zoneButton = h("button.btn.quiet.zone", { title: "Switch between UTC and l
 const accountButton = button("Account", { icon: "user", iconOnly: true, class: "quiet", opens: "dialog", testid: "account", on: () => popup(accountButton, h("div.account", { role: "dialog", "aria-label": "Account", tabindex: -1 }, account()), { align: "end" }) });
 document.getElementById("header").append(
   h("nav", { "aria-label": "Views" }, Object.values(nav)), h("div.header-tools", zoneButton,
-    button("Keyboard and filter help", { icon: "help", iconOnly: true, class: "quiet", testid: "help", on: help }),
+    button("Help", { icon: "help", iconOnly: true, class: "quiet", testid: "help", on: help }),
     button("Light or dark", { icon: "sun", iconOnly: true, class: "quiet", testid: "theme", on: cycleTheme }), accountButton));
 
 // Keyboard.

@@ -48,7 +48,7 @@ export class Profile {
       const last = newest.events[0], first = oldest.events[0];
       const total = h("dd", "…"), denied = h("dd", "…");
       const card = (name, testid) => h("section.card", { testid }, h("h2", name), dim("…"));
-      const failed = (el) => () => clear(el, el.firstChild, dim("Not counted."));
+      const failed = (el) => () => signal.aborted || clear(el, el.firstChild, dim("Not counted."));
       const heat = card(HEAT, "heatmap"), fresh = card("New today", "new-today");
       heat.classList.add("wide");
       const tops = (user ? [["action", "Actions"], ["resource", "Resources"], ["source_ip", "Addresses"], ["source", "Sources"]] : [["user_id", "Users"], ["action", "Actions"], ["source_ip", "Addresses"], ["outcome", "Outcomes"]]).map(([f, name]) => [f, name, card(name)]);
@@ -62,7 +62,7 @@ export class Profile {
         clear(total, link(num(c.total), q));
         const bad = by("denied") + by("failure");
         clear(denied, bad ? h("a.bad-text", { href: search(`${q} outcome:(denied or failure)`) }, num(bad)) : "0");
-      }, () => {});
+      }, () => { total.textContent = denied.textContent = "–"; });
       this.heatmap(heat, ask, last.timestamp).catch(failed(heat));
       for (const [f, , el] of tops) ask({ by: f, top: 8 }).then((c) => this.top(el, f, c, q), failed(el));
       if (user) this.newToday(fresh, ask, q).catch(failed(fresh));

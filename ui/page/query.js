@@ -68,9 +68,10 @@ export class QueryBox {
 
   get value() { return this.input.value; }
   set value(q) {
+    const { bad } = this;
     this.checkLater.cancel();
     this.error(null);
-    if (this.input.value !== q) { this.input.value = q; this.paint(); }
+    if (bad || this.input.value !== q) { this.input.value = q; this.paint(); }
     this.hide();
   }
 
@@ -269,8 +270,8 @@ export const remember = (q) => store.set("history", [q, ...history().filter((x) 
 
 // chips shows the parts of the filter, each to be taken out or turned around.
 export function chips(apply) {
-  const el = h("div.chips", { role: "group", "aria-label": "Filter, part by part", testid: "chips" });
   const adder = button("Filter", { icon: "plus", class: "chip-add", opens: "dialog", testid: "add-filter", on: () => builder(adder, apply) });
+  const el = h("div.chips", { role: "group", "aria-label": "Filter, part by part", testid: "chips" }, adder);
   return { el, show(q) {
     const all = filter.terms(q) ?? [{ text: q, start: 0, end: q.length, whole: true }];
     clear(el, adder, all.map((t) => h("span", { class: `chip${t.negated ? " negated" : ""}`, testid: "chip" },

@@ -20,10 +20,10 @@ export class Rows {
     this.cursor = -1; // index of the active row
     this.cursorID = "";
     this.shift = 0; // px between a row's true place and its place in the element
-    this.drawn = new Map(); // event_id → element
+    this.drawn = new Map(); // row, or its index while it is loading → element
     this.body = h("div.grid-body", { role: "rowgroup" });
     this.header = h("div.grid-row.grid-head", { role: "row", "aria-rowindex": 1 }, COLUMNS.map((c) => h("div", { role: "columnheader", class: "c-" + c.toLowerCase() }, c)));
-    this.el = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": COLUMNS.length, "aria-readonly": "true", testid: "rows", scroll: () => this.onScroll(), keydown: (e) => this.onKey(e), click: (e) => this.onClick(e) },
+    this.el = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": COLUMNS.length, "aria-readonly": "true", testid: "rows", scroll: () => this.onScroll(), keydown: (e) => this.onKey(e), pointerdown: (e) => { this.pressed = this.rowOf(e)?.id; }, click: (e) => this.onClick(e) },
       h("div.grid-top", { role: "rowgroup" }, this.header), this.body);
     this.sizes = new ResizeObserver(() => { this.measure(); this.draw(); });
     this.sizes.observe(this.el);
@@ -115,7 +115,7 @@ export class Rows {
     const first = Math.max(0, Math.floor(this.top / height) - over);
     const last = Math.min(n - 1, Math.ceil((this.top + this.bodyView()) / height) + over);
     this.source?.want(first - this.head.length, last - this.head.length + 60);
-    const { drawn, body } = this, key = (i) => this.at(i)?.event_id ?? "#" + i, gone = new Map(drawn), free = [];
+    const { drawn, body } = this, key = (i) => this.at(i) ?? i, gone = new Map(drawn), free = [];
     for (let i = first; i <= last; i++) gone.delete(key(i));
     const none = gone.size === drawn.size; // is kept: all stay where they are, and are filled again
     for (const [k, el] of gone) {
@@ -126,7 +126,7 @@ export class Rows {
     let before = null; // rows stand in their order, for who selects or hears them
     for (let i = first; i <= last; i++) {
       const row = this.at(i), k = key(i);
-      if (!drawn.has(k)) drawn.set(k, row ? fill(free.shift() ?? blank(), row) : h("div.grid-row.loading", { role: "row" }, h("div.c-skeleton", { role: "gridcell", "aria-label": "loading" })));
+      if (!drawn.has(k)) drawn.set(k, row ? fill(free.shift() ?? blank(), row) : h("div.grid-row", { role: "row" }, h("div.c-skeleton", { role: "gridcell", "aria-label": "loading" })));
       const el = drawn.get(k);
       if (!el.parentNode || el.previousSibling !== before) body.insertBefore(el, before ? before.nextSibling : body.firstChild);
       this.place(el, i, row);
@@ -152,7 +152,7 @@ export class Rows {
 
   active() {
     const row = this.cursor >= 0 && this.at(this.cursor);
-    return row ? this.drawn.get(row.event_id) : null;
+    return row ? this.drawn.get(row) : null;
   }
 
   tick() {
@@ -189,9 +189,13 @@ export class Rows {
     this.draw();
   }
 
+  rowOf(e) { return e.target.closest(".grid-row[data-id]"); }
+
+  // onClick opens the row that was pressed, which may be another's element by now. A
+  // click without a pointer has no detail.
   onClick(e) {
-    const el = e.target.closest(".grid-row[data-id]");
-    if (el && !getSelection().toString()) { this.el.focus({ preventScroll: true }); this.select(el.i, { open: true }); }
+    const el = this.rowOf(e);
+    if (el && (el.id === this.pressed || !e.detail) && !getSelection().toString()) { this.el.focus({ preventScroll: true }); this.select(el.i, { open: true }); }
   }
 
   onKey(e) {
@@ -207,7 +211,7 @@ export class Rows {
 const blank = () => h("div", { role: "row", testid: "row" }, COLUMNS.map((c) => h(c === "Time" ? "time" : "div", { role: "gridcell", class: "c-" + c.toLowerCase() })));
 
 function fill(el, r) {
-  const outcome = r.outcome ?? "unknown", [at, age, user, action, resource, end, from] = el.children;
+  const { outcome } = r, [at, age, user, action, resource, end, from] = el.children;
   el.className = "grid-row o-" + outcome;
   el.id = "row-" + r.event_id;
   el.dataset.id = r.event_id;
@@ -217,7 +221,7 @@ function fill(el, r) {
   clear(user, who(r));
   clear(action, brief(r.action, 120));
   clear(resource, r.resource_name ? [brief(r.resource_name, 100), dim(brief(r.resource, 120))] : brief(r.resource, 160));
-  clear(end, badge(outcome), r.error_code && outcome !== "success" ? h("span.dim.code", brief(r.error_code, 40)) : null);
+  clear(end, outcome && badge(outcome), r.error_code && outcome !== "success" ? h("span.dim.code", brief(r.error_code, 40)) : null);
   clear(from, brief(r.source_ip || r.source || "", 64));
   from.classList.toggle("dim", !r.source_ip);
   return el;
@@ -233,7 +237,7 @@ export function time(t, el = h("time")) {
 
 // brief is inLine with fewer elements: what is printable ASCII changes nothing
 // around it. Elements are what a row costs.
-const brief = (value, max) => (value.length <= max && /^[ -~]*$/.test(value) ? value : inLine(value, max));
+const brief = (value = "", max) => (value.length <= max && /^[ -~]*$/.test(value) ? value : inLine(value, max));
 
 function who(r) {
   const kind = r.user_type && r.user_type !== "user" ? h("span.dim.kind", r.user_type.replace("_", " ")) : null;
@@ -249,7 +253,7 @@ const digits = (t) => (/\.(\d+)/.exec(t)?.[1] ?? "").padEnd(9, "0");
 // message fills the place of the list where there are no rows.
 export const message = (el, title, text, ...actions) => clear(el, h("div.message", h("h2", title), text && h("p", text), actions.length ? h("div.actions", actions) : null));
 
-export const describe = (r) => `${r.user_name || r.user_id}, ${r.action}, ${r.resource}, ${r.outcome}, ${exact(r.timestamp)}`;
+export const describe = (r) => [r.user_name || r.user_id, r.action, r.resource, r.outcome, exact(r.timestamp)].filter(Boolean).join(", ");
 
 // failure says why something is not shown. absent is what a 404 means there.
 export const failure = (el, e, absent, again) => {

@@ -44,7 +44,7 @@ export class SearchView {
       h("div.bar", this.query.el, this.range),
       h("div.subbar", this.facetToggle, this.chips.el, h("div.tools", this.liveSwitch, this.pauseButton, button("Saved", { icon: "star", opens: "dialog", testid: "saved", on: ({ currentTarget: b }) => later(() => import("./saved.js"), (m) => m.openSaved(b)) }), button("Export", { icon: "download", testid: "export", on: () => later(() => import("./export.js"), (m) => m.exportDialog(this.source?.total ?? null)) }))),
       h("section.over-time", { "aria-label": "Over time" }, h("div.summary", this.total, this.legend, this.liveStatus, this.took, this.zoomOut), this.histogram.el),
-      this.split = h("div.split", this.facets.el, h("section.list", { "aria-label": "Result" }, this.note, this.pill, this.rows.el, this.message), this.side));
+      h("div.split", this.facets.el, h("section.list", { "aria-label": "Result" }, this.note, this.pill, this.rows.el, this.message), this.side));
     this.update(state, {});
   }
 
@@ -74,8 +74,9 @@ export class SearchView {
     const wantLive = state.live === "1" && !state.to;
     this.liveSwitch.setAttribute("aria-checked", wantLive);
     this.pauseButton.hidden = !wantLive;
-    this.split.ariaBusy = true;
-    const slow = setTimeout(() => this.el.classList.add("slow"), 200);
+    this.facets.el.ariaBusy = true;
+    clearTimeout(this.slow);
+    this.slow = setTimeout(() => { this.el.classList.add("slow"); this.chips.show(state.q); }, 200);
     const source = new Source(this.params, { signal, changed: () => this.changed(source) });
     try {
       if (wantLive && !keep) {
@@ -90,9 +91,8 @@ export class SearchView {
       if (state.q && !keep) remember(state.q);
       if (this.live) this.live.known = new Set(source.pages[0]?.rows.map((r) => r.event_id));
       this.rows.setSource(source, { keep });
-      this.arrived(slow);
-      this.drawnIn = performance.now() - began;
-      this.took.textContent = `${Math.max(1, Math.round(this.drawnIn))} ms`;
+      this.arrived();
+      this.took.textContent = `${Math.max(1, Math.round(performance.now() - began))} ms`;
       this.showMissing(source);
       if (source.complete && !source.total) this.empty();
       else this.messageOff();
@@ -100,21 +100,21 @@ export class SearchView {
       await this.count(source, signal);
       if (!keep) announce(`${this.total.textContent}, ${rangeLabel(state)}`);
       if (this.live && !signal.aborted) this.recount = setTimeout(() => this.countAgain(source, signal), RECOUNT);
-      if (!keep || !this.live) await this.facets.show(this.params, signal);
+      await this.showFacets(signal, keep && this.live);
     } catch (e) {
       if (e.name === "AbortError" || signal.aborted) return;
-      this.arrived(slow);
+      this.arrived();
       this.failed(e);
     } finally {
-      clearTimeout(slow);
-      if (!signal.aborted) this.split.ariaBusy = false;
+      if (!signal.aborted) this.facets.el.ariaBusy = false;
     }
   }
 
   // arrived is called when a search was answered. What shows the search itself waits
-  // until then: a frame drawn before would keep the rows waiting.
-  arrived(slow) {
-    clearTimeout(slow);
+  // until then, or until the answer is late: a frame drawn before would keep the rows
+  // waiting.
+  arrived() {
+    clearTimeout(this.slow);
     this.el.classList.remove("slow");
     this.chips.show(state.q);
   }
@@ -123,7 +123,8 @@ export class SearchView {
     // Where the range is open the server knows the last event, and the page what time it is.
     const from = moment(state.from), to = moment(state.to) ?? (from !== null || this.live ? Date.now() : null);
     const width = from !== null && to > from ? widthFor(to - from) : "auto";
-    const counts = await get("/v1/counts", { ...this.params, interval: width, by: "outcome", top: 10 }, { signal });
+    const ask = (by) => get("/v1/counts", { ...this.params, interval: width, ...by }, { signal });
+    const counts = await ask({ by: "outcome", top: 10 }).catch((e) => (e.status === 400 ? ask() : Promise.reject(e))); // it may be hidden
     if (signal.aborted) return;
     source.setCounts(counts);
     this.histogram.set(counts, { from, to, width });
@@ -132,15 +133,23 @@ export class SearchView {
     this.rows.draw();
   }
 
-  // Facets cost more than the total, and are counted again every sixth time.
-  async countAgain(source, signal, n = 1) {
+  async countAgain(source, signal) {
     try {
       if (!document.hidden) {
         await this.count(source, signal);
-        if (n % 6 === 0) await this.facets.show(this.params, signal);
+        await this.showFacets(signal, true);
       }
     } catch (e) { if (e.name === "AbortError") return; }
-    if (!signal.aborted) this.recount = setTimeout(() => this.countAgain(source, signal, n + 1), RECOUNT);
+    if (!signal.aborted) this.recount = setTimeout(() => this.countAgain(source, signal), RECOUNT);
+  }
+
+  // showFacets counts them. They cost more than the total: again it does so once a
+  // minute at most, and not under somebody's hand.
+  async showFacets(signal, again) {
+    const now = performance.now();
+    if (again && (now - this.faceted < 6 * RECOUNT || this.facets.el.matches(":is(:hover,:focus-within)"))) return;
+    this.faceted = now;
+    await this.facets.show(this.params, signal);
   }
 
   showTotal(counts) {
