@@ -115,8 +115,8 @@ export class Rows {
     const first = Math.max(0, Math.floor(this.top / height) - over);
     const last = Math.min(n - 1, Math.ceil((this.top + this.bodyView()) / height) + over);
     this.source?.want(first - this.head.length, last - this.head.length + 60);
-    const { drawn, body } = this, key = (i) => this.at(i) ?? i, gone = new Map(drawn), free = [];
-    for (let i = first; i <= last; i++) gone.delete(key(i));
+    const { drawn, body } = this, gone = new Map(drawn), free = [];
+    for (let i = first; i <= last; i++) gone.delete(this.at(i) ?? i);
     const none = gone.size === drawn.size; // is kept: all stay where they are, and are filled again
     for (const [k, el] of gone) {
       drawn.delete(k);
@@ -125,7 +125,7 @@ export class Rows {
     }
     let before = null; // rows stand in their order, for who selects or hears them
     for (let i = first; i <= last; i++) {
-      const row = this.at(i), k = key(i);
+      const row = this.at(i), k = row ?? i;
       if (!drawn.has(k)) drawn.set(k, row ? fill(free.shift() ?? blank(), row) : h("div.grid-row", { role: "row" }, h("div.c-skeleton", { role: "gridcell", "aria-label": "loading" })));
       const el = drawn.get(k);
       if (!el.parentNode || el.previousSibling !== before) body.insertBefore(el, before ? before.nextSibling : body.firstChild);
@@ -222,7 +222,7 @@ function fill(el, r) {
   clear(action, brief(r.action, 120));
   clear(resource, r.resource_name ? [brief(r.resource_name, 100), dim(brief(r.resource, 120))] : brief(r.resource, 160));
   clear(end, outcome && badge(outcome), r.error_code && outcome !== "success" ? h("span.dim.code", brief(r.error_code, 40)) : null);
-  clear(from, brief(r.source_ip || r.source || "", 64));
+  clear(from, brief(r.source_ip || r.source, 64));
   from.classList.toggle("dim", !r.source_ip);
   return el;
 }
