@@ -189,6 +189,16 @@ func (s *server) start() {
 	})
 }
 
+// startWithKeys starts the server with its first key, an admin's, which is returned and
+// is its client's.
+func (s *server) startWithKeys() (admin string) {
+	s.t.Helper()
+	admin = s.run("keys", "create", "--admin", "--name", "root", "--data", s.data)
+	s.start()
+	s.as(admin)
+	return admin
+}
+
 // kill ends the server as a crash would.
 func (s *server) kill() {
 	if s.cmd == nil {

@@ -28,9 +28,7 @@ roles:
 		}
 	}
 	s.args = []string{"--config", config}
-	admin := s.run("keys", "create", "--admin", "--data", s.data)
-	s.start()
-	s.as(admin)
+	s.startWithKeys()
 	s.company()
 	visit := func(user, answer string) *tab {
 		t.Helper()

@@ -273,9 +273,7 @@ func TestRowsAgain(t *testing.T) {
 func TestHiddenFields(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	admin := s.run("keys", "create", "--admin", "--name", "root", "--data", s.data)
-	s.start()
-	s.as(admin)
+	s.startWithKeys()
 	s.publish(`{"tenant_id":"harbour-finch","user_id":"alice","action":"document.read","resource":"document/1","outcome":"denied","source_ip":"10.0.0.1"}`)
 	key, err := s.CreateKey(t.Context(), map[string]any{"name": "auditor", "rights": []string{"read"}, "tenant": "harbour-finch", "hidden": []string{"user_id", "user_name", "action", "resource", "outcome"}})
 	if err != nil {

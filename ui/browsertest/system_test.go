@@ -107,9 +107,7 @@ func TestSystem(t *testing.T) {
 func TestKeysOfTheAPI(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	admin := s.run("keys", "create", "--admin", "--name", "root", "--data", s.data)
-	s.start()
-	s.as(admin)
+	admin := s.startWithKeys()
 	s.company()
 	p := blank(t, s)
 	p.expect(401)
@@ -218,9 +216,7 @@ func (s *server) keys() (keys []apiKey) {
 func TestSignIn(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
-	admin := s.run("keys", "create", "--admin", "--name", "root", "--data", s.data)
-	s.start()
-	s.as(admin)
+	admin := s.startWithKeys()
 	s.company()
 	made, err := s.CreateKey(t.Context(), map[string]any{"name": "auditor", "rights": []string{"read"}, "tenant": "harbour-finch", "filter": "-outcome:success"})
 	if err != nil {

@@ -90,9 +90,7 @@ func newWorld(t *testing.T) *world {
 	w.open.start()
 	w.open.company()
 	w.open.publish(hostileEvents(t))
-	w.key = w.keyed.run("keys", "create", "--admin", "--name", "root", "--data", w.keyed.data)
-	w.keyed.start()
-	w.keyed.as(w.key)
+	w.key = w.keyed.startWithKeys()
 	w.keyed.company()
 	if _, err := w.keyed.CreateKey(t.Context(), map[string]any{"name": "auditor", "rights": []string{"read"}, "tenant": "harbour-finch", "filter": "resource:billing/*", "hidden": []string{"source_ip"}}); err != nil {
 		t.Fatal(err)
