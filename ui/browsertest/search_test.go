@@ -69,6 +69,33 @@ func TestCompletion(t *testing.T) {
 	p.wait(`document.activeElement !== document.querySelector("#query")`)
 }
 
+// What is chosen is chosen from the list for what is written, however late it comes.
+func TestLateCompletion(t *testing.T) {
+	t.Parallel()
+	s := company(t)
+	p := blank(t, s)
+	p.onLoad(`const ask = fetch; window.late = 0; window.fetch = async (...args) => {
+		if (!/%3A(rol|tick)/.test(args[0])) return ask(...args);
+		late++;
+		await new Promise((done) => setTimeout(done, 400));
+		return ask(...args);
+	}`)
+	p.goTo("/?from=all")
+	p.settled()
+	p.keys("/action:")
+	p.sees("suggestions", "invoice.read")
+	p.keys("rol")
+	p.wait("late > 0") // it is under way, and the list is of "action:"
+	p.keys(kb.ArrowDown + kb.ArrowUp + kb.ArrowDown + "\r")
+	p.wait(`document.querySelector("#query").value === "action:role.update "`)
+
+	// What is chosen goes with the list that it was chosen from.
+	p.fill("query", "action:")
+	p.sees("suggestions", "invoice.read")
+	p.keys(kb.ArrowDown + "tick\t")
+	p.wait(`document.querySelector("#query").value === "action:ticket.update "`)
+}
+
 // An error stands under its column, is announced, and says what the server says.
 func TestFilterError(t *testing.T) {
 	t.Parallel()

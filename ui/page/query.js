@@ -83,7 +83,8 @@ export class QueryBox {
   typed() {
     this.error(null);
     this.paint();
-    this.stale = true; // the list is of what was written before
+    this.stale = true; // the list is of what was written before, until suggest is done
+    this.chosen = -1;
     this.suggestLater();
     this.checkLater();
   }
@@ -149,7 +150,7 @@ export class QueryBox {
   }
 
   async suggest() {
-    this.stale = false;
+    this.suggestLater.cancel(); // else it would come over what is chosen meanwhile
     const q = this.value, caret = this.input.selectionStart;
     if (document.activeElement !== this.input || caret !== this.input.selectionEnd) return;
     this.asking?.abort();
@@ -173,6 +174,7 @@ export class QueryBox {
       } catch { items = []; }
     }
     if (signal.aborted || this.value !== q) return;
+    this.stale = false;
     this.show(items, spot.start);
   }
 
@@ -207,15 +209,14 @@ export class QueryBox {
     this.input.removeAttribute("aria-activedescendant");
   }
 
-  // renewed waits until the list is of what is written now.
-  async renewed() {
-    if (!this.stale) return;
-    this.suggestLater.cancel();
-    await this.suggest();
+  // renewed waits for keys before this one, and until the list is of what is written now.
+  async renewed(before) {
+    await before;
+    if (this.stale) await this.suggest();
   }
 
-  async choose(step) {
-    await this.renewed();
+  async choose(step, before) {
+    await this.renewed(before);
     const n = this.items.length;
     if (!n) return;
     this.chosen = (this.chosen + step + (this.chosen < 0 && step < 0 ? 1 : 0) + n) % n;
@@ -235,18 +236,18 @@ export class QueryBox {
   }
 
   key(e) {
-    const open = !this.list.hidden;
+    const open = !this.list.hidden, step = { ArrowDown: 1, ArrowUp: -1 }[e.key];
     if (e.isComposing) return;
     if (e.key === "Enter" && !e.shiftKey) {
       e.preventDefault();
       Promise.resolve(this.choosing).then(() => (this.chosen >= 0 ? this.take(this.chosen) : this.go()));
     } else if (e.key === "Tab" && open && !e.shiftKey && (this.chosen >= 0 || this.value.trim())) {
       e.preventDefault();
-      this.renewed().then(() => this.items.length && this.take(Math.max(0, this.chosen)));
-    } else if ((e.key === "ArrowDown" || e.key === "ArrowUp") && open) {
+      this.renewed(this.choosing).then(() => this.items.length && this.take(Math.max(0, this.chosen)));
+    } else if (step && open) {
       e.preventDefault();
-      this.choosing = this.choose(e.key === "ArrowDown" ? 1 : -1);
-    } else if (e.key === "ArrowDown" && !this.value.includes("\n")) {
+      this.choosing = this.choose(step, this.choosing);
+    } else if (step > 0 && !this.value.includes("\n")) {
       e.preventDefault();
       this.suggest();
     } else if (e.key === "Escape") {
