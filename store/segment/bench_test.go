@@ -183,7 +183,7 @@ func BenchmarkQueries(b *testing.B) {
 			b.ReportMetric(float64(n), "events")
 		})
 	}
-	action, user := filter.Selector{Field: event.Action}, filter.Selector{Field: event.UserID}
+	action, user, resource := filter.Selector{Field: event.Action}, filter.Selector{Field: event.UserID}, filter.Selector{Field: event.Resource}
 	counts := []struct {
 		name string
 		q    store.Count
@@ -191,6 +191,7 @@ func BenchmarkQueries(b *testing.B) {
 		{"everything", store.Count{}},
 		{"by action", store.Count{By: &action}},
 		{"by user", store.Count{By: &user}},
+		{"by resource", store.Count{By: &resource}},
 		{"over time", store.Count{Bucket: time.Second}},
 		{"by action over time", store.Count{By: &action, Bucket: time.Second}},
 		{"failures by user", store.Count{By: &user, Filter: parse("action:document.verb7")}},

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"sort"
 	"strconv"
-	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -41,7 +40,10 @@ func (s *Store) Count(ctx context.Context, q store.Count) (*store.Counts, error)
 	v := s.acquire(b.touches)
 	defer v.release()
 	c := &counting{q: &q, bounds: b, mem: &budget{limit: s.opts.QueryMemory}, width: int64(q.Bucket),
-		buckets: make(map[int64]int64), groups: make(map[string]int64), found: make([]*rowset, len(v.sources))}
+		buckets: make(map[int64]int64), found: make([]*rowset, len(v.sources))}
+	if q.By != nil {
+		c.groups = newGroups(c.mem)
+	}
 	if err := parallel(len(v.sources), func(i int) error { return c.count(ctx, i, v.sources[i]) }); err != nil {
 		return nil, err
 	}
@@ -79,11 +81,11 @@ type counting struct {
 	mem    *budget
 	width  int64     // of the buckets, ns; 0: none
 	found  []*rowset // by source; each written by the goroutine that counts it
+	groups *groups   // nil: not by value
 
 	mu      sync.Mutex
-	total   int64            // guarded by mu
-	buckets map[int64]int64  // guarded by mu: by start
-	groups  map[string]int64 // guarded by mu
+	total   int64           // guarded by mu
+	buckets map[int64]int64 // guarded by mu: by start
 }
 
 // count counts source i.
@@ -201,35 +203,24 @@ func floor(t, width int64) int64 {
 
 // countGroups counts the rows of set by value.
 func (c *counting) countGroups(e *evaluator, set *rowset) error {
-	own := make(map[string]int64)
 	values, err := groupValues(e, c.q.By)
 	if err != nil {
 		return err
 	}
+	w := c.groups.writer()
 	if values.codes == nil {
-		set.each(func(row int) bool {
-			own[values.at(row)]++
-			return true
-		})
+		set.each(func(row int) bool { return w.add(values.at(row), 1) })
 	} else {
 		counts := make([]int64, len(values.names))
 		set.tally(values.codes, nil, counts, set.base, set.base+set.n)
 		for code, n := range counts {
-			if n > 0 {
-				own[values.names[code]] += n
+			if n > 0 && !w.add(values.names[code], n) {
+				break
 			}
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for v, n := range own {
-		if _, known := c.groups[v]; !known {
-			if err := c.mem.take(int64(len(v)) + groupBytes); err != nil {
-				return fmt.Errorf("count by %s: %w", c.q.By, err)
-			}
-			v = strings.Clone(v)
-		}
-		c.groups[v] += n
+	if err := w.close(); err != nil {
+		return fmt.Errorf("count by %s: %w", c.q.By, err)
 	}
 	return nil
 }
@@ -286,28 +277,14 @@ func plainValues(t *column.Text, by *filter.Selector) func(row int) string {
 	return func(row int) string { return by.Value(t.Plain.At(row)) }
 }
 
-// rank puts the largest groups into out. It sorts no more than twice as many as
-// are wanted at a time: there may be millions.
+// rank puts the largest groups into out.
 func (c *counting) rank(out *store.Counts) {
 	top := c.q.Top
 	if top <= 0 {
 		top = defaultTop
 	}
-	best := []store.Group{}
-	cut := func() {
-		slices.SortFunc(best, func(a, b store.Group) int {
-			return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Value, b.Value))
-		})
-		best = best[:min(top, len(best))]
-	}
-	for v, n := range c.groups {
-		best = append(best, store.Group{Value: v, Count: n})
-		if len(best) >= 2*max(top, 512) {
-			cut()
-		}
-	}
-	cut()
-	out.Groups, out.Values, out.Other = best, int64(len(c.groups)), c.total
+	best, all := c.groups.largest(top)
+	out.Groups, out.Values, out.Other = best, int64(all), c.total
 	for _, g := range best {
 		out.Other -= g.Count
 	}
