@@ -71,6 +71,14 @@ func embedded(t *testing.T, s *server, path, token string) (parent, frame *tab) 
 	return parent, frame
 }
 
+// clickIn clicks on an element of the frame where it is seen in the parent.
+func (p *tab) clickIn(parent *tab, selector string) {
+	p.t.Helper()
+	x, y := p.spot(selector)
+	frame := eval[[]float64](parent, `(() => { const r = document.getElementById("audit").getBoundingClientRect(); return [r.left, r.top]; })()`)
+	parent.must(chromedp.Do(parent.ctx, chromedp.MouseClickXY(frame[0]+x, frame[1]+y)))
+}
+
 func TestEmbed(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)
@@ -91,14 +99,16 @@ func TestEmbed(t *testing.T) {
 	p.wait(`!getComputedStyle(document.documentElement).getPropertyValue("--evil") && !getComputedStyle(document.documentElement).getPropertyValue("--bg").includes("url")`)
 	parent.wait(`window.height >= 300 && document.getElementById("audit").getBoundingClientRect().height === window.height`)
 	p.wait(`!document.cookie && document.documentElement.scrollHeight <= innerHeight + 1`)
-	eval[any](p, `void document.querySelector("[data-testid=row]").click()`)
+	p.clickIn(parent, "row")
 	p.sees("detail", "harbour-finch")
 	p.gone("around")
-	eval[any](p, `void document.querySelector("[data-testid=detail-close]").click()`)
+	p.clickIn(parent, "detail-close")
 	p.gone("detail")
-	eval[any](p, `(() => { const q = document.querySelector("#query"); q.focus(); q.value = "outcome:denied"; q.dispatchEvent(new Event("input")); q.form.requestSubmit(); return null; })()`)
+	p.clickIn(parent, "query")
+	parent.keys("outcome:denied\r")
 	p.sees("total", number(viewer.total(map[string][]string{"q": {"outcome:denied"}}))+" event")
-	eval[any](p, `(() => { const q = document.querySelector("#query"); q.value = "tenant_id:other"; q.dispatchEvent(new Event("input")); q.form.requestSubmit(); return null; })()`)
+	parent.keys("a", chromedp.ModifierCtrl)
+	parent.keys("\btenant_id:other\r")
 	p.sees("message", "No events")
 
 	// The token ends with the key that made it: the product is asked for another.
@@ -112,7 +122,7 @@ func TestEmbed(t *testing.T) {
 	}
 	s.as(next.Secret)
 	p.expect(401)
-	eval[any](p, `void [...document.querySelectorAll("button")].find((b) => b.textContent === "Refresh").click()`)
+	p.clickIn(parent, `.summary [aria-label="Refresh"]`)
 	p.sees("#main", "Not signed in")
 	p.gone("row")
 	parent.wait(`heard.includes("daybook:token-needed")`)

@@ -23,7 +23,7 @@ func TestLiveFast(t *testing.T) {
 	p.settled()
 	eval[any](p, `void (longTasks.length = 0)`)
 	const batches, size = 60, 500
-	done := make(chan time.Duration)
+	done, failed := make(chan time.Duration, 1), make(chan error, 1)
 	go func() {
 		began, every := time.Now(), time.NewTicker(100*time.Millisecond)
 		defer every.Stop()
@@ -33,7 +33,8 @@ func TestLiveFast(t *testing.T) {
 				fmt.Fprintf(&lines, `{"user_id":"user-%d","action":"fast.test","resource":"fast/%d","outcome":%q}`+"\n", i%50, b*size+i, []string{"success", "denied"}[i%2])
 			}
 			if _, err := s.Publish(t.Context(), []byte(lines.String()), nil); err != nil {
-				t.Error(err)
+				failed <- err
+				return
 			}
 			<-every.C
 		}
@@ -45,7 +46,12 @@ func TestLiveFast(t *testing.T) {
 	p.click("row @3")
 	p.sees("detail", "event_id")
 	opened := time.Since(began)
-	took := <-done
+	var took time.Duration
+	select {
+	case took = <-done:
+	case err := <-failed:
+		t.Fatal(err)
+	}
 	p.sees("live-status", number(batches*size)+" new since")
 	p.sees("total", number(s.total(url.Values{"from": {"-15m"}}))+" events")
 	await(t, "the rows are all of the newest", func() error {

@@ -22,6 +22,13 @@ func TestRange(t *testing.T) {
 	p.click(`[data-from="-7d"]`)
 	p.settled()
 	p.sees("range", "Last 7 days")
+	p.goTo("/?from=-2h")
+	p.settled()
+	p.keys("z") // to the next that is wider
+	p.wait(`location.search === "?from=-6h"`)
+	p.back()
+	p.back()
+	p.settled()
 	if p.param("from") != "-7d" {
 		t.Errorf("address: %s", p.address())
 	}
@@ -76,6 +83,9 @@ func TestZone(t *testing.T) {
 	p.click("zone")
 	p.wait(`location.search.includes("tz=local")`)
 	p.sees("zone", "Asia/")
+	p.size(360, 800) // and on a telephone
+	p.sees("zone span", "Asia/")
+	p.size(1280, 900)
 	p.sees("rows", "Time (Asia/")
 	p.sees("row", "03-02 01:45:30.123")
 	p.sees("range", "03-01 05:30")

@@ -101,6 +101,7 @@ func TestScroll(t *testing.T) {
 	at("top", 0)
 	p.wheel("rows", 700)
 	p.wait(find("rows") + `.scrollTop > 500`)
+	p.still("rows")
 	at("a wheel further", 0)
 	for _, share := range []float64{0.5, 0.25, 0.999, 0.73, 0.01, 1, 0.5} { // by the scroll bar
 		eval[any](p, `(() => { const g = `+find("rows")+`; g.scrollTop = (g.scrollHeight - g.clientHeight) * $_; return null; })()`, share)
@@ -198,6 +199,7 @@ func TestLive(t *testing.T) {
 
 	p.wheel("rows", 900)
 	p.wait(find("rows") + `.scrollTop > 500`)
+	p.still("rows")
 	before := p.ids()
 	publish(3)
 	p.sees("new-pill", "3 new")

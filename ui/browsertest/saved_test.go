@@ -109,7 +109,7 @@ func TestExport(t *testing.T) {
 		if len(file) < 100_000 {
 			digits = 1
 		}
-		if size := fmt.Sprintf("%.*f kB", digits, float64(len(file))/1000); !strings.Contains(said, size) {
+		if size := eval[string](p, `($_ / 1000).toFixed($_) + " kB"`, len(file), digits); !strings.Contains(said, size) {
 			t.Errorf("the page says %q of a file of %d bytes", said, len(file))
 		}
 	}

@@ -75,7 +75,7 @@ func TestLateCompletion(t *testing.T) {
 	s := company(t)
 	p := blank(t, s)
 	p.onLoad(`const ask = fetch; window.late = 0; window.fetch = async (...args) => {
-		if (!/%3A(rol|tick)/.test(args[0])) return ask(...args);
+		if (!/%3A(rol|tick|re)/.test(args[0])) return ask(...args);
 		late++;
 		await new Promise((done) => setTimeout(done, 400));
 		return ask(...args);
@@ -94,6 +94,13 @@ func TestLateCompletion(t *testing.T) {
 	p.sees("suggestions", "invoice.read")
 	p.keys(kb.ArrowDown + "tick\t")
 	p.wait(`document.querySelector("#query").value === "action:ticket.update "`)
+
+	// A value that is clicked replaces what has been written meanwhile.
+	p.fill("query", "action:")
+	p.sees("suggestions", "invoice.read")
+	p.keys("re")
+	p.click("#suggestions li:first-child")
+	p.wait(`/^action:[a-z]+\.[a-z]+ $/.test(document.querySelector("#query").value)`)
 }
 
 // An error stands under its column, is announced, and says what the server says.
@@ -138,7 +145,7 @@ func TestFilterError(t *testing.T) {
 	p.search("outcome:denied")
 	p.keys(" and and")
 	p.sees("query-error", "column")
-	p.keys("\b\b\b\b")
+	p.keys(strings.Repeat("\b", len(" and and")))
 	p.gone("query-error")
 }
 
@@ -160,9 +167,9 @@ func TestChips(t *testing.T) {
 	p.keys("f")
 	p.sees("builder", "Add")
 	p.wait(`document.activeElement === ` + find("builder-field"))
-	p.keys("metadata")
+	p.keys("m")
 	p.wait(find("builder-path") + ` && ` + find("builder-field") + `.value === "metadata."`)
-	p.keys("\thttp.status\tis at l\t") // the operator by its name
+	p.keys("\thttp.status\t" + strings.Repeat(kb.ArrowDown, 5) + "\t")
 	p.wait(find("builder-operator") + `.value === "is at least"`)
 	p.keys("200\r")
 	p.wait(`new URLSearchParams(location.search).get("q") === "-outcome:denied metadata.http.status:>=200"`)
@@ -171,7 +178,9 @@ func TestChips(t *testing.T) {
 
 	// Values with signs in them are quoted, and those that there are are offered.
 	p.click("add-filter")
-	p.keys("user_name\t\t")
+	p.keys(strings.Repeat(kb.ArrowDown, 10))
+	p.wait(find("builder-field") + `.value === "user_name"`)
+	p.keys("\t\t")
 	p.keys("Bé")
 	p.wait(`[...document.querySelectorAll("#builder-values option")].some((o) => o.value === "Béla Kovács")`)
 	p.keys("la Kovács\r")

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
+
 	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/stream"
 	"github.com/daybook-log/daybook/stream/wal"
@@ -100,6 +102,8 @@ func TestSystem(t *testing.T) {
 	p.sees("letter", "Became event")
 	p.back()
 	p.sees("letters", "not UTF-8")
+	p.reload()
+	p.sees("tab-letters .count", "2")
 	p.back()
 	p.sees("card-dead-letters", "2 open")
 }
@@ -113,6 +117,8 @@ func TestKeysOfTheAPI(t *testing.T) {
 	p.expect(401)
 	p.goTo("/?view=system&tab=keys")
 	p.signIn(admin)
+	call(p, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Kolkata"})
+	p.reload()
 	p.sees("keys", "root")
 	p.expect(400, 422)
 
@@ -124,6 +130,8 @@ func TestKeysOfTheAPI(t *testing.T) {
 	p.fill(`[name=filter]`, "outcome:denied")
 	p.fill(`[name=tenant]`, "harbour-finch")
 	p.fill(`[name=hidden]`, "source_ip, user_agent")
+	p.sees("key-dialog", "Expires (UTC)") // the browser is elsewhere
+	p.date("key-dialog [name=expires]", "2099-05-06T18:00")
 	p.click("key-create")
 	p.sees("secret", "dbk_")
 	secret := p.text("secret")
@@ -137,6 +145,7 @@ func TestKeysOfTheAPI(t *testing.T) {
 	p.click("secret-dialog footer .primary")
 	p.gone("secret-dialog")
 	row := `key-row:has(code)`
+	p.sees(row, "2099-05-06 18:00:00")
 	p.sees(row, "outcome:denied")
 	p.sees(row, "without source_ip, user_agent")
 	p.wait(`!document.documentElement.innerHTML.includes($_)`, secret) // shown once

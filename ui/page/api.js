@@ -5,6 +5,7 @@ class Problem extends Error {
   constructor(doc, response) {
     super(doc.detail || doc.title || "The server answered with an error.");
     this.doc = doc;
+    this.reasons = (doc.errors ?? []).map((x) => `${x.field ?? ""} ${x.reason}`).join("; ") || this.message;
     this.status = doc.status ?? response?.status ?? 0;
     this.kind = (doc.type ?? "").split(":").pop();
     this.retryAfter = Number(response?.headers.get("Retry-After")) || 0;

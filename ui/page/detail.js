@@ -1,7 +1,7 @@
 // One event in full: every field, what changed as a diff, labels and metadata as
 // a tree; each value filters or excludes; and what was around it.
 
-import { badge, button, clear, copy, dim, h, icon, long, safe } from "./dom.js";
+import { badge, button, copy, dim, h, icon, long, safe, tool } from "./dom.js";
 import { client, send } from "./api.js";
 import * as filter from "./filter.js";
 import { agoLong, exact, iso, num, zone } from "./format.js";
@@ -37,7 +37,7 @@ export function detail(e, { apply, links = true, close } = {}) {
     e.metadata ? section("Metadata", tree(e.metadata, "metadata", act), "metadata") : null, show(3));
   return h("article.detail", { "aria-label": "Event", testid: "detail" },
     h("header.detail-head",
-      h("div.detail-title", h("h2", safe(e.action ?? "event", 200)), badge(outcome), close ? button("Close", { icon: "close", iconOnly: true, class: "quiet", testid: "detail-close", on: close }) : null),
+      h("div.detail-title", h("h2", safe(e.action ?? "event", 200)), badge(outcome), close ? tool("Close", "close", { testid: "detail-close", on: close }) : null),
       h("p.detail-what", safe(e.user_name || e.user_id || "", 120), " · ", safe(e.resource_name || e.resource || "", 200)),
       h("p.dim", h("time", { datetime: e.timestamp }, exact(e.timestamp)), ` · ${agoLong(e.timestamp)}`),
       h("div.detail-actions", button("JSON", { icon: "copy", title: "Copy as JSON", on: () => copy(JSON.stringify(e, null, 2), "JSON") }),
@@ -89,11 +89,7 @@ const line = (sign, v) => h("div", { class: { "-": "del", "+": "ins", " ": "same
 const scalar = (v) => v === null || typeof v !== "object" || isRaw(v);
 
 function delta(a, b) {
-  if (Array.isArray(a) && Array.isArray(b) && [...a, ...b].every(scalar)) {
-    const ka = new Set(a.map(String)), kb = new Set(b.map(String));
-    const all = [...a.filter((x) => !kb.has(String(x))).map((x) => ["-", x]), ...b.map((x) => [ka.has(String(x)) ? " " : "+", x])];
-    return all.length ? h("div", entries(all, 50, ([, [sign, x]]) => line(sign, leaf(x)))) : line(" ", dim("empty"));
-  }
+  if (Array.isArray(a) && Array.isArray(b) && [...a, ...b].every(scalar)) return lines(a.map((x) => JSON.stringify(x)), b.map((x) => JSON.stringify(x)));
   const text = (v) => (typeof v === "string" ? v : JSON.stringify(v, null, 2));
   if (a !== undefined && b !== undefined && (!scalar(a) || !scalar(b) || /\n/.test(text(a) + text(b)))) return lines(text(a).split("\n"), text(b).split("\n"));
   return h("div", a === undefined || a === null ? null : line("-", scalar(a) ? leaf(a) : long(text(a))), b === undefined || b === null ? (b === null && a === null ? line(" ", leaf(null)) : null) : line("+", scalar(b) ? leaf(b) : long(text(b))));
@@ -111,7 +107,7 @@ function lines(a, b) {
     else if (j >= b.length || (i < a.length && best[(i + 1) * w + j] >= best[i * w + j + 1])) out.push(["-", a[i++]]);
     else out.push(["+", b[j++]]);
   }
-  return h("div.lines", entries(out, 200, ([, [sign, text]]) => line(sign, safe(text, 2000))));
+  return h("div.lines", entries(out, 200, ([, [sign, text]]) => line(sign, long(text))));
 }
 
 function leaf(v) {
@@ -142,7 +138,7 @@ function tree(v, path, act, depth = 0) {
     const name = h("span", { class: array ? "j-index" : "j-key" }, safe(k, 128));
     if (scalar(x)) {
       const text = isRaw(x) ? x.rawJSON : String(x);
-      return h("div.node", name, leaf(x), act(`${below} ${text.slice(0, 80)}`.slice(0, 160), filter.term(below, text === "" ? "" : text)));
+      return h("div.node", name, leaf(x), act(`${below} ${text.slice(0, 80)}`.slice(0, 160), filter.term(below, text)));
     }
     const n = Object.keys(x).length, content = h("div");
     const fill = () => { if (!content.firstChild) content.append(tree(x, below, act, depth + 1)); };
@@ -152,7 +148,8 @@ function tree(v, path, act, depth = 0) {
   }));
 }
 
-export const loadingDetail = (close) => h("article.detail", { "aria-busy": "true", "aria-label": "Event" }, h("header.detail-head", h("div.detail-title", h("h2", "Loading…"), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close }))));
+const noDetail = (close, title, ...more) => h("article.detail", { "aria-label": "Event" }, h("header.detail-head", h("div.detail-title", h("h2", title), tool("Close", "close", { on: close })), more));
 
-export const failedDetail = (problem, close, again) => clear(loadingDetail(close), h("header.detail-head", h("div.detail-title", h("h2", problem.status === 404 ? "No such event" : "Not loaded"), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close })),
-  h("p.dim", safe(problem.message, 400)), problem.status === 404 ? null : button("Try again", { on: again })));
+export const loadingDetail = (close) => noDetail(close, "Loading…");
+
+export const failedDetail = ({ status, message }, close, again) => noDetail(close, status === 404 ? "No such event" : "Not loaded", h("p.dim", safe(message, 400)), status === 404 ? null : button("Try again", { on: again }));

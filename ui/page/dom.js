@@ -42,7 +42,15 @@ export const badge = (outcome, text = outcome) => h("span", { class: `outcome ${
 // pairs is a list of names and values; what is no pair is left out.
 export const pairs = (...all) => h("dl.fields", flat(all.map((p) => Array.isArray(p) && h("div.pair", h("dt", p[0]), h("dd", { class: p[2] }, p[1])))));
 
-export const clear = (el, ...children) => (el.replaceChildren(...flat(children)), el);
+// clear puts other children into an element. Where one had the focus, what stands in its
+// place has it then.
+export function clear(el, ...children) {
+  const had = document.activeElement, stops = () => [...el.querySelectorAll("a,button,input,[tabindex]")];
+  const at = had !== el && el.contains(had) ? stops().indexOf(had) : -1;
+  el.replaceChildren(...flat(children));
+  if (at >= 0) (stops()[at] ?? stops().at(-1))?.focus({ preventScroll: true });
+  return el;
+}
 
 // Icons, as paths on a grid of 16.
 const ICONS = {
@@ -79,9 +87,17 @@ export function button(label, { icon: name, iconOnly, opens, on, class: cls, ...
   return h("button", { class: `btn ${iconOnly ? "icon-only " : ""}${cls ?? ""}`, title: iconOnly ? label : null, "aria-label": label || null, "aria-haspopup": opens, "aria-expanded": opens && "false", click: on, ...rest }, name && icon(name), iconOnly ? null : h("span", label));
 }
 
+// tool is a button that is an icon and quiet.
+export const tool = (label, name, more) => button(label, { icon: name, iconOnly: true, class: "quiet", ...more });
+
+// submitter is a form's main button.
+export const submitter = (label, testid) => h("button.btn.primary", { type: "submit", testid }, label);
+
+// choices end a dialog with a form.
+export const choices = (close, ...main) => h("footer", button("Cancel", { on: close }), submitter(...main));
+
 // Characters that change how what stands around them looks, or look like nothing:
 // controls, bidirectional overrides and isolates, zero widths, tags.
-// eslint-disable-next-line no-control-regex
 const HIDDEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\u3164\ufe00-\ufe0e\ufeff\ufff9-\ufffc]|[\udb40][\udc00-\udfff]/u;
 const HIDDEN_ALL = new RegExp(`(${HIDDEN.source}|\\r\\n)`, "gu");
 const PLAIN = new Set(["\n", "\t", "\u200d"]);
@@ -186,7 +202,7 @@ export function popup(anchor, panel, { align = "start", focus = true, onclose } 
 export function dialog(title, body, { wide, testid, onclose } = {}) {
   const el = h("dialog", { class: wide ? "wide" : "", "aria-label": title, testid: testid ?? "dialog" });
   const close = () => el.close();
-  el.append(h("header", h("h2", title), button("Close", { icon: "close", iconOnly: true, class: "quiet", on: close })), ...flat([body(close)]));
+  el.append(h("header", h("h2", title), tool("Close", "close", { on: close })), ...flat([body(close)]));
   el.addEventListener("close", () => { el.remove(); onclose?.(); });
   el.addEventListener("click", (e) => { if (e.target === el) close(); });
   document.body.append(el);

@@ -49,11 +49,12 @@ async function enter(token) {
     // Only a viewer's session is shown in a frame of another site; a server
     // without keys would show everyone everything.
     const s = await get("/v1/session");
+    if (client.token !== token) return; // another has come meanwhile
     if (s.kind !== "viewer") throw new Error("This is not a viewer token.");
     view = new Viewer(s);
     clear(main, view.el);
   } catch (e) {
-    ended(e.status === 404 ? "This server has no viewer tokens." : e.status === 401 ? "The token has ended or is not valid." : e.message);
+    if (client.token === token) ended(e.status === 404 ? "This server has no viewer tokens." : e.status === 401 ? "The token has ended or is not valid." : e.message);
   }
 }
 
@@ -62,14 +63,14 @@ function ended(text) {
   view?.destroy();
   view = null;
   message(main, "Not signed in", text);
-  tell({ type: "daybook:token-needed" });
+  setTimeout(tell, 2000, { type: "daybook:token-needed" }); // one that is never valid is asked for in peace
 }
 
 watch((what) => { if (what === "unauthenticated" && view) ended("The token has ended."); });
 
 class Viewer {
   constructor() {
-    this.query = new QueryBox({ submit: (q) => (q === state.q ? this.run() : set({ q, event: "" })) });
+    this.query = new QueryBox(() => this.run());
     this.range = rangeButton();
     this.rows = new Rows({ open: (row) => set({ event: row.event_id }, { replace: true }) });
     this.rows.moved = (i) => { const row = this.rows.select(i); if (row && state.event) set({ event: row.event_id }, { replace: true }); };
@@ -127,10 +128,14 @@ class Viewer {
   async open() {
     this.side.hidden = !state.event;
     this.el.classList.toggle("with-detail", Boolean(state.event));
-    if (!state.event) return;
-    this.rows.selectID(state.event);
+    const id = state.event;
+    if (!id) return;
+    this.rows.selectID(id);
     const close = () => set({ event: "" }, { replace: true });
-    try { clear(this.side, detail(await fetchEvent(state.event), { links: false, close, apply: (q) => set({ q, event: "" }) })); } catch (e) { message(this.side, "Not loaded", safe(e.message, 300), button("Close", { on: close })); }
+    try {
+      const e = await fetchEvent(id);
+      if (id === state.event) clear(this.side, detail(e, { links: false, close, apply: (q) => set({ q, event: "" }) }));
+    } catch (e) { if (id === state.event) message(this.side, "Not loaded", safe(e.message, 300), button("Close", { on: close })); }
   }
 }
 

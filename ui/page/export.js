@@ -3,7 +3,7 @@
 // can do that, else through memory.
 
 import { get, send, url } from "./api.js";
-import { button, clear, dialog, dim, h, pairs, safe } from "./dom.js";
+import { button, clear, dialog, dim, h, pairs, safe, submitter } from "./dom.js";
 import { bytes, iso, num, plural } from "./format.js";
 import { moment, rangeLabel } from "./range.js";
 import { state } from "./state.js";
@@ -23,25 +23,27 @@ function form(params, total, abort, close) {
   const size = h("b", { testid: "export-total" }, total === null ? "…" : num(total));
   const status = h("div.export-status", { testid: "export-status", role: "status" });
   const bar = h("progress", { max: 1, value: 0, hidden: true, "aria-label": "Export" });
-  const start = h("button.btn.primary", { type: "submit", testid: "export-start" }, "Export");
+  const start = submitter("Export", "export-start");
   const exact = get("/v1/counts", params, { signal: abort.signal }).then((c) => { size.textContent = num(c.total); return c.total; }, () => total);
   const chosen = () => el.querySelector("input[name=format]:checked").value;
-  const el = h("form.export", { submit: async (e) => {
-    e.preventDefault();
+  const el = h("form.export", { submit: async () => {
     start.disabled = true;
     bar.hidden = false;
+    status.ariaBusy = true; // only its end is read out
     try {
       const done = await download(chosen(), params, exact, abort.signal, (p) => {
         if (p.share === null) bar.removeAttribute("value");
         else bar.value = p.share;
         status.textContent = p.text;
       });
+      status.ariaBusy = false;
       if (!done) { start.disabled = false; bar.hidden = true; return; }
       bar.value = 1;
       clear(status, h("b", "Done. "), done);
       start.replaceWith(button("Close", { class: "primary", on: close }));
     } catch (err) {
       if (err.name === "AbortError") return;
+      status.ariaBusy = false;
       bar.hidden = true;
       start.disabled = false;
       start.textContent = "Try again";

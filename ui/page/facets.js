@@ -5,6 +5,7 @@ import { get } from "./api.js";
 import { clear, h, icon, safe, store } from "./dom.js";
 import * as filter from "./filter.js";
 import { num, short } from "./format.js";
+import { state } from "./state.js";
 
 const FACETS = [["outcome", "Outcomes"], ["user_id", "Users"], ["action", "Actions"], ["resource", "Resources"], ["resource_type", "Resource types"], ["source_ip", "Addresses"], ["source", "Sources"], ["tenant_id", "Tenants"]];
 const OPEN = { outcome: true, user_id: true, action: true, resource: true, source: true };
@@ -60,16 +61,19 @@ export class Facets {
   }
 
   fill(field, { groups, total, values, other }) {
-    const s = this.sections.get(field), active = filter.terms(this.params.q ?? "") ?? [];
+    const s = this.sections.get(field), active = filter.terms(state.q) ?? [];
     s.count.textContent = values > 1 ? num(values) : "";
     const most = Math.max(1, ...groups.map((g) => g.count));
     clear(s.list, groups.map((g) => {
       const t = filter.term(field, g.value), on = active.some((x) => x.text === t), name = g.value === "" ? "none" : g.value;
       const bar = h("span", { class: `facet-bar ${field === "outcome" ? g.value : ""}`, "aria-hidden": "true" });
       bar.style.width = Math.max(1, (g.count / most) * 100) + "%";
-      return h("li", { class: on ? "on" : "" }, h("button.facet-value", { "aria-pressed": on, title: name.length < 300 ? name : "", click: () => this.apply(on ? filter.drop(this.params.q, active.find((x) => x.text === t)) : filter.add(this.params.q ?? "", t)) },
+      return h("li", { class: on ? "on" : "" }, h("button.facet-value", { "aria-pressed": on, title: name.length < 300 ? name : "", click: () => {
+        const x = filter.terms(state.q)?.find((x) => x.text === t); // it may be another filter by now
+        this.apply(x ? filter.drop(state.q, x) : filter.add(state.q, t));
+      } },
         bar, g.value === "" ? h("span.dim", "none") : safe(g.value, 80), h("span.n", { title: `${num(g.count)} of ${num(total)}` }, short(g.count))),
-      h("button.facet-not", { title: "Exclude", "aria-label": `Exclude ${name.slice(0, 80)}`, click: () => this.apply(filter.add(this.params.q ?? "", filter.not(t))) }, icon("minus")));
+      h("button.facet-not", { title: "Exclude", "aria-label": `Exclude ${name.slice(0, 80)}`, click: () => this.apply(filter.add(state.q, filter.not(t))) }, icon("minus")));
     }), groups.length ? null : h("li.dim.facet-note", "no values"),
     other > 0 && s.top < 60 ? h("li", h("button.link.facet-more", { click: () => { s.top = s.top === 6 ? 20 : 60; this.load(field); } }, `${num(values - groups.length)} more`)) : null);
   }

@@ -93,8 +93,7 @@ export function terms(q) {
   const finish = (end) => { if (open) { open.end = end; open.text = q.slice(open.start, end); out.push(open); open = null; } };
   for (let n = 0; n < ts.length; n++) {
     const t = ts[n];
-    const outer = t.kind === "paren" && t.text === ")" ? t.depth : t.depth;
-    if (outer > 0) continue;
+    if (t.depth > 0) continue;
     open ??= t.kind === "keyword" && /^and$/i.test(t.text) ? null : { start: t.start, negated: false, field: "", value: "" };
     switch (t.kind) {
       case "keyword":
@@ -104,10 +103,12 @@ export function terms(q) {
       case "minus": open.negated = !open.negated; break;
       case "field":
         open.field = t.text;
-        if (!ts[n + 1] || ts[n + 1].kind !== "colon") finish(t.end);
+        if (ts[n + 1]?.kind !== "colon") finish(t.end);
         break;
-      case "colon": if (!ts[n + 1] || ts[n + 1].start !== t.end) finish(t.end); break;
-      case "compare": open.value = t.text; if (!ts[n + 1] || ts[n + 1].start !== t.end) finish(t.end); break;
+      case "compare":
+        open.value = t.text;
+        // falls through
+      case "colon": if (ts[n + 1]?.start !== t.end) finish(t.end); break;
       case "paren": if (t.text === ")") { open.value = q.slice(q.indexOf("(", open.start), t.end); finish(t.end); } break;
       default: open.value += t.text; finish(t.end);
     }

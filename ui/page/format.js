@@ -28,6 +28,12 @@ export function parts(t) {
   return last;
 }
 
+// shift is what a clock in the zone that is shown is ahead of UTC, in ms.
+export function shift(t) {
+  const p = parts(t);
+  return Date.UTC(p.year, p.month - 1, p.day, p.hour, p.minute, p.second) - Math.floor(ms(t) / 1000) * 1000;
+}
+
 export function day(t) {
   const p = parts(t);
   return `${p.year}-${p.month}-${p.day}`;

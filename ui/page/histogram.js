@@ -2,7 +2,7 @@
 // and Enter. New events of a live result are added at the edge.
 
 import { clear, h, svg } from "./dom.js";
-import { clock, day, interval, iso, num, parts, short, zoneName } from "./format.js";
+import { clock, day, interval, iso, num, shift, short, zoneName } from "./format.js";
 
 export const OUTCOMES = ["success", "unknown", "failure", "denied"]; // from the bottom up
 
@@ -49,7 +49,7 @@ export class Histogram {
     if (!this.bars.length) return;
     const first = this.bars[0].start;
     let i = Math.floor((at - first) / this.width);
-    if (i < 0) return;
+    if (i < 0 || at > Date.now() + this.width) return; // one dated ahead is for the next count
     while (i >= this.bars.length && this.bars.length < 4000) this.bars.push({ start: this.bars.at(-1).start + this.width, by: {}, total: 0 });
     const extra = this.bars.length - this.keep;
     if (extra > 0) { this.bars.splice(0, extra); i -= extra; }
@@ -114,7 +114,7 @@ export class Histogram {
     const first = this.bars[0].start, span = this.bars.length * this.width;
     const steps = [1e3, 5e3, 15e3, 3e4, 6e4, 3e5, 9e5, 18e5, 36e5, 108e5, 216e5, 432e5, 864e5, 1728e5, 6048e5, 2592e6, 7776e6, 31536e6];
     const size = steps.find((s) => (span / s) * 92 < W) ?? steps.at(-1) * Math.ceil((span / steps.at(-1)) * 92 / W);
-    const p = parts(first), zoneShift = Date.UTC(p.year, p.month - 1, p.day, p.hour, p.minute, p.second) - Math.floor(first / 1000) * 1000;
+    const zoneShift = shift(first);
     const out = [];
     for (let t = Math.ceil((first + zoneShift) / size) * size - zoneShift; t < first + span; t += size) {
       const x = ((t - first) / span) * W;

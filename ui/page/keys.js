@@ -1,8 +1,8 @@
 // API keys: listed, made, given new secrets, revoked. A secret is shown once.
 
 import { get, post } from "./api.js";
-import { badge, button, clear, confirm, copy, dialog, dim, h, safe, toast } from "./dom.js";
-import { agoLong, dateTime } from "./format.js";
+import { badge, button, choices, clear, confirm, copy, dialog, dim, h, safe, toast } from "./dom.js";
+import { agoLong, dateTime, fromInput, zoneName } from "./format.js";
 import { failure, message } from "./rows.js";
 
 const RIGHTS = [["read", "search, tail, count, export"], ["write", "publish events"], ["admin", "keys, dead letters, system"], ["metrics", "/metrics"]];
@@ -29,14 +29,13 @@ function create(again) {
   dialog("New key", (close) => {
     const text = (label, name, more = {}) => h("label.field", h("span", label), h("input", { name, autocomplete: "off", ...more }));
     const fault = h("p.bad-text", { role: "alert", hidden: true });
-    const form = h("form.key-form", { submit: async (e) => {
-      e.preventDefault();
+    const form = h("form.key-form", { submit: async () => {
       const f = new FormData(form), list = (v) => v.split(",").map((x) => x.trim()).filter(Boolean);
       const body = { name: f.get("name"), rights: f.getAll("right") };
       if (f.get("tenant")) body.tenant = f.get("tenant");
       if (f.get("filter")) body.filter = f.get("filter");
       if (f.get("hidden")) body.hidden = list(f.get("hidden"));
-      if (f.get("expires")) body.expires_at = new Date(f.get("expires")).toISOString();
+      if (f.get("expires")) body.expires_at = fromInput(f.get("expires"));
       try {
         const made = await post("/v1/keys", body);
         close();
@@ -44,12 +43,12 @@ function create(again) {
         again();
       } catch (err) {
         fault.hidden = false;
-        clear(fault, safe((err.doc?.errors ?? []).map((x) => `${x.field ?? ""} ${x.reason}`).join("; ") || err.message, 500));
+        clear(fault, safe(err.reasons, 500));
       }
     } }, text("Name", "name", { required: true, placeholder: "billing service", testid: "key-name" }),
     h("fieldset", h("legend", "Rights"), RIGHTS.map(([r, what], i) => h("label", h("input", { type: "checkbox", name: "right", value: r, checked: i === 0 }), ` ${r} `, dim(what)))),
-    text("Tenant (empty: all)", "tenant"), text("Sees only events that match", "filter", { placeholder: "empty: everything", class: "mono" }), text("Hidden fields, by commas", "hidden", { placeholder: "source_ip, user_agent" }), text("Expires", "expires", { type: "datetime-local" }), fault,
-    h("footer", button("Cancel", { on: close }), h("button.btn.primary", { type: "submit", testid: "key-create" }, "Make key")));
+    text("Tenant (empty: all)", "tenant"), text("Sees only events that match", "filter", { placeholder: "empty: everything", class: "mono" }), text("Hidden fields, by commas", "hidden", { placeholder: "source_ip, user_agent" }), text(`Expires (${zoneName()})`, "expires", { type: "datetime-local" }), fault,
+    choices(close, "Make key", "key-create"));
     return form;
   }, { testid: "key-dialog" });
 }
@@ -62,10 +61,9 @@ function secret({ key, secret: text }) {
 function rotate(k, again) {
   dialog("Rotate the key", (close) => {
     const overlap = h("select", { "aria-label": "Overlap" }, [["0s", "at once"], ["1h", "after an hour"], ["24h", "after a day"], ["168h", "after a week"]].map(([v, t]) => h("option", { value: v, selected: v === "24h" }, t)));
-    return h("form", { submit: async (e) => {
-      e.preventDefault();
+    return h("form", { submit: async () => {
       try { const made = await post(`/v1/keys/${encodeURIComponent(k.id)}/rotate`, { overlap: overlap.value }); close(); secret(made); again(); } catch (err) { toast(err.message, "bad"); }
-    } }, h("p.dialog-text", "“", safe(k.name, 120), "” gets a new secret. The old one ends ", overlap, "."), h("footer", button("Cancel", { on: close }), h("button.btn.primary", { type: "submit", testid: "rotate-do" }, "Rotate")));
+    } }, h("p.dialog-text", "“", safe(k.name, 120), "” gets a new secret. The old one ends ", overlap, "."), choices(close, "Rotate", "rotate-do"));
   });
 }
 

@@ -1,7 +1,7 @@
 // Dead letters: records that are no events, to be replayed, mended or discarded.
 
 import { get, post } from "./api.js";
-import { badge, button, clear, confirm, dialog, h, long, safe, toast } from "./dom.js";
+import { badge, button, choices, clear, confirm, dialog, h, long, safe, toast } from "./dom.js";
 import { dateTime, plural } from "./format.js";
 import { failure, message } from "./rows.js";
 import { may } from "./session.js";
@@ -33,10 +33,12 @@ function letter(d, again) {
     h("header", h("h3.mono", d.id), badge(d.state === "open" ? "failure" : "success", d.state), h("span.dim", `${d.class} · ${dateTime(d.received_at)}`),
       write ? h("span.tools", d.record_bytes ? null : button("Replay", { class: "small", testid: "replay", on: () => resolve(d, "replay", undefined, again) }), button("Mend…", { class: "small", testid: "mend", on: () => mend(d, again) }),
         button("Discard…", { class: "small", testid: "discard", on: async () => { if (await confirm("Discard this dead letter?", "It stays in the dead-letter stream, but cannot be replayed any more.", "Discard")) resolve(d, "discard", undefined, again); } })) : null),
-    h("ul.faults", (d.errors ?? []).slice(0, 20).map((e) => h("li", e.field ? h("b", safe(e.field, 100), " ") : null, safe(e.reason, 300)))),
+    faults(d),
     h("pre.code-block", long(text, 600)), d.record_bytes ? h("p.dim", `The beginning only; the record has ${plural(d.record_bytes, "byte")}.`) : null,
     d.event_id ? h("p.dim", "Became event ", h("a.mono", { href: `/?q=event_id:${d.event_id}&from=all&event=${d.event_id}` }, d.event_id)) : null);
 }
+
+const faults = (d) => h("ul.faults", (d.errors ?? []).slice(0, 20).map((e) => h("li", e.field ? h("b", safe(e.field, 100), " ") : null, safe(e.reason, 300))));
 
 async function resolve(d, how, body, again) {
   try {
@@ -45,8 +47,7 @@ async function resolve(d, how, body, again) {
     again();
     return true;
   } catch (e) {
-    const why = (e.doc?.errors ?? []).map((x) => `${x.field ? x.field + " " : ""}${x.reason}`).join("; ");
-    toast(why || e.message, "bad");
+    toast(e.reasons, "bad");
     return false;
   }
 }
@@ -56,6 +57,6 @@ function mend(d, again) {
   let text = d.record ?? "";
   try { text = JSON.stringify(JSON.parse(text), null, 2); } catch { /* as it is */ }
   const area = h("textarea", { rows: 16, spellcheck: "false", "aria-label": "Corrected event", value: text, testid: "mend-text" });
-  dialog("Mend and replay", (close) => h("form", { submit: async (e) => { e.preventDefault(); if (await resolve(d, "replay", area.value, again)) close(); } },
-    h("ul.faults", (d.errors ?? []).slice(0, 20).map((e) => h("li", safe(`${e.field ?? ""} ${e.reason}`, 300)))), area, h("footer", button("Cancel", { on: close }), h("button.btn.primary", { type: "submit", testid: "mend-replay" }, "Replay"))), { wide: true, testid: "mend-dialog" });
+  dialog("Mend and replay", (close) => h("form", { submit: async () => { if (await resolve(d, "replay", area.value, again)) close(); } },
+    faults(d), area, choices(close, "Replay", "mend-replay")), { wide: true, testid: "mend-dialog" });
 }

@@ -5,7 +5,9 @@
 import { tail } from "./api.js";
 import { ROW_FIELDS } from "./source.js";
 import { OUTCOMES } from "./histogram.js";
+import { moment } from "./range.js";
 import { newestFirst } from "./rows.js";
+import { state } from "./state.js";
 
 const FRAME = 200; // ms between drawings
 const PER_FRAME = 12; // rows that a drawing may add while events come too fast to read
@@ -14,9 +16,9 @@ const HEAD = 500; // rows kept above the search's
 
 export class Live {
   // rows and histogram are drawn to; status is called with this when there is something
-  // to say; reload makes the list exact again; known are rows that the search has.
-  constructor({ rows, histogram, q, status, reload, known }) {
-    Object.assign(this, { rows, histogram, q, status, reload, known });
+  // to say; reload makes the list exact again.
+  constructor(given) {
+    Object.assign(this, given);
     this.abort = new AbortController();
     this.count = 0; // since it began
     this.unseen = 0; // since rows were held
@@ -48,12 +50,22 @@ export class Live {
 
   get holding() { return this.paused || !this.rows.atTop; }
 
+  // found says which rows a search has, so that they do not come twice.
+  found(known) {
+    const fresh = this.pending.filter((e) => !known.has(e.event_id));
+    this.arrived -= this.pending.length - fresh.length;
+    this.pending = fresh;
+    this.known = known;
+  }
+
   take(events) {
+    const from = moment(state.from);
     for (const e of events) {
-      if (this.known?.has(e.event_id)) continue;
+      const t = Date.parse(e.timestamp);
+      if (t < from || this.known?.has(e.event_id)) continue; // what is older is not of the range
       this.count++;
       this.arrived++;
-      this.histogram.add(Date.parse(e.timestamp), OUTCOMES.includes(e.outcome) ? e.outcome : "unknown");
+      this.histogram.add(t, OUTCOMES.includes(e.outcome) ? e.outcome : "unknown");
       this.pending.push(e);
     }
     if (this.pending.length > 2 * HEAD) this.pending = this.pending.slice(-HEAD);
@@ -67,8 +79,10 @@ export class Live {
     this.rate = span > 0.5 ? this.seconds.slice(1).reduce((n, s) => n + s[1], 0) / span : 0;
     const arrived = this.arrived;
     this.arrived = 0;
-    if (arrived || now - (this.drawn ?? 0) > 1000) {
-      if (now - (this.drawn ?? 0) > 950) { this.drawn = now; this.histogram.extend(Date.now()); this.histogram.draw(); }
+    if (now - (this.drawn ?? 0) > 950) {
+      this.drawn = now;
+      this.histogram.extend(Date.now());
+      this.histogram.draw();
     }
     const held = this.holding;
     if (held !== this.held) {

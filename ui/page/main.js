@@ -1,7 +1,7 @@
 // The page: header, which view is shown, whether the server is there, keys.
 
 import { OFFLINE, watch } from "./api.js";
-import { announce, button, clear, dialog, h, icon, pairs, popup, store } from "./dom.js";
+import { announce, button, clear, dialog, h, icon, pairs, popup, store, tool } from "./dom.js";
 import { localZone, zone } from "./format.js";
 import { SearchView } from "./search.js";
 import { account, loadSession, may, session, signIn } from "./session.js";
@@ -21,6 +21,8 @@ function show(s, before) {
   zone.utc = s.tz !== "local";
   if (s.tz !== before?.tz) zoneButton.lastChild.textContent = zone.utc ? "UTC" : localZone;
   document.title = title(s);
+  nav.events.href = href(finding(kindOf(s) === "events" ? { from: "-24h", to: "" } : {}));
+  nav.system.href = href({ view: "system", event: "", id: "", tab: "", live: "" });
   for (const [name, a] of Object.entries(nav)) {
     if (kindOf(s) === name) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
@@ -58,17 +60,15 @@ function cycleTheme() {
 
 // Header.
 const nav = {
-  events: h("a", { href: "/", testid: "nav-events" }, "Events"),
-  system: h("a", { href: "/?view=system", testid: "nav-system" }, "System"),
+  events: h("a", { testid: "nav-events" }, "Events"),
+  system: h("a", { testid: "nav-system" }, "System"),
 };
-nav.events.addEventListener("click", (e) => { if (!e.metaKey && !e.ctrlKey) { e.preventDefault(); set(finding({ from: kind === "events" ? "-24h" : state.from, to: kind === "events" ? "" : state.to })); } });
-nav.system.addEventListener("click", (e) => { if (!e.metaKey && !e.ctrlKey) { e.preventDefault(); set({ view: "system", event: "", id: "", tab: "", live: "" }); } });
 const zoneButton = h("button.btn.quiet.zone", { title: "Switch between UTC and local time", testid: "zone", click: () => set({ tz: zone.utc ? "local" : "utc" }, { replace: true }) }, icon("clock"), h("span"));
-const accountButton = button("Account", { icon: "user", iconOnly: true, class: "quiet", opens: "dialog", testid: "account", on: () => popup(accountButton, h("div.account", { role: "dialog", "aria-label": "Account", tabindex: -1 }, account()), { align: "end" }) });
+const accountButton = tool("Account", "user", { opens: "dialog", testid: "account", on: () => popup(accountButton, h("div.account", { role: "dialog", "aria-label": "Account", tabindex: -1 }, account()), { align: "end" }) });
 document.getElementById("header").append(
   h("nav", { "aria-label": "Views" }, Object.values(nav)), h("div.header-tools", zoneButton,
-    button("Help", { icon: "help", iconOnly: true, class: "quiet", testid: "help", on: help }),
-    button("Light or dark", { icon: "sun", iconOnly: true, class: "quiet", testid: "theme", on: cycleTheme }), accountButton));
+    tool("Help", "help", { testid: "help", on: help }),
+    tool("Light or dark", "sun", { testid: "theme", on: cycleTheme }), accountButton));
 
 // Keyboard.
 const KEYS = [["/", "search"], ["j  k", "next, previous event"], ["Enter", "open the event"], ["Esc", "close"], ["g  G", "first, last"], ["f", "add to the filter"], ["t", "time range"], ["z", "zoom out"], ["l", "live"], ["p", "pause, resume"], ["n", "show new ones"], ["e", "export"], ["r", "search again"], ["?", "this help"]];

@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { badge, button, clear, dim, h, icon, safe, svg } from "./dom.js";
 import { changes } from "./detail.js";
 import * as filter from "./filter.js";
-import { agoLong, clock, dateTime, day, num, parts, plural, short, zoneName } from "./format.js";
+import { agoLong, clock, dateTime, day, iso, num, parts, plural, shift, short, zoneName } from "./format.js";
 import { failure, message, time } from "./rows.js";
 import { DEFAULTS, finding, href, state } from "./state.js";
 
@@ -87,8 +87,8 @@ export class Profile {
 
   // heatmap counts by hour and weekday over the last weeks of what there is.
   async heatmap(el, ask, newest) {
-    const end = Math.min(Date.now(), Date.parse(newest) + HOUR), from = new Date(end - WEEKS * 7 * 24 * HOUR);
-    const { buckets, total } = await ask({ interval: "1h", from: from.toISOString(), to: new Date(end).toISOString() });
+    const end = Math.min(Date.now(), Date.parse(newest) + HOUR), from = iso(end - WEEKS * 7 * 24 * HOUR);
+    const { buckets, total } = await ask({ interval: "1h", from, to: iso(end) });
     const grid = Array.from({ length: 7 }, () => new Array(24).fill(0));
     for (const b of buckets) {
       const p = parts(b.start);
@@ -103,20 +103,25 @@ export class Profile {
         DAYS.map((d, i) => svg("text.label", { x: 0, y: top + i * cell + 14 }, d)), [0, 3, 6, 9, 12, 15, 18, 21].map((hour) => svg("text.label", { x: left + hour * cell + 1, y: top + 7 * cell + 13 }, hh(hour)))));
   }
 
-  // newToday are values that the user has today and had on no day before.
+  // newToday are values that the user has today and had on no day before, a few of each
+  // kind: many addresses do not hide an action.
   async newToday(el, ask, q) {
-    const today = day(Date.now()), begin = zoneStart(today);
+    const utc = Date.parse(day(Date.now()) + "T00:00:00Z"), begin = iso(utc - shift(utc)); // of the day, in the zone that is shown
     const found = [];
-    for (const [f, name] of [["source_ip", "address"], ["action", "action"], ["resource_type", "kind of resource"], ["source", "source"], ["user_agent", "user agent"]]) {
+    let more = 0;
+    for (const [f, name] of [["action", "action"], ["source_ip", "address"], ["resource_type", "kind of resource"], ["source", "source"], ["user_agent", "user agent"]]) {
       const now = await ask({ by: f, top: 100, from: begin });
       if (!now.total) break;
       const before = await ask({ by: f, top: 1000, to: begin });
       const known = new Set(before.groups.map((g) => g.value));
-      for (const g of now.groups) if (g.value && !known.has(g.value) && before.values <= 1000) found.push({ f, name, ...g });
+      if (before.values > 1000) continue;
+      const fresh = now.groups.filter((g) => g.value && !known.has(g.value));
+      for (const g of fresh.slice(0, 3)) found.push({ f, name, ...g });
+      more += fresh.slice(3).length;
     }
-    clear(el, el.firstChild, found.length ? h("ul.new-list", found.slice(0, 8).map((x) => h("li", dim(x.name + " "), h("a", { href: search(`${q} ${filter.term(x.f, x.value)}`) }, safe(x.value, 120)), h("span.n", num(x.count)))))
+    clear(el, el.firstChild, found.length ? h("ul.new-list", found.map((x) => h("li", dim(x.name + " "), h("a", { href: search(`${q} ${filter.term(x.f, x.value)}`) }, safe(x.value, 120)), h("span.n", num(x.count)))))
       : h("p.dim", "Nothing that was not there on a day before."),
-    found.length > 8 ? h("p.dim", `${num(found.length - 8)} more`) : null);
+    more ? h("p.dim", `${num(more)} more`) : null);
   }
 
   // timeline lists events by day, newest first, and loads more on demand.
@@ -138,6 +143,7 @@ export class Profile {
             const next = await get("/v1/events", { q, order: "newest", limit: 50, cursor }, { signal });
             more.remove();
             put(next);
+            box.querySelector("[data-testid=older]")?.focus();
           } catch (e) { more.disabled = false; if (e.name !== "AbortError") more.textContent = "Try again"; }
         } });
         box.append(more);
@@ -148,12 +154,5 @@ export class Profile {
   }
 
   shortcut() { return false; }
-}
-
-// zoneStart is the first moment of a day in the zone that is shown.
-function zoneStart(d) {
-  const utc = Date.parse(d + "T00:00:00Z"), p = parts(utc);
-  const shown = Date.UTC(p.year, p.month - 1, p.day, p.hour, p.minute, p.second);
-  return new Date(utc - (shown - utc)).toISOString();
 }
 

@@ -4,7 +4,7 @@
 
 import { get } from "./api.js";
 import * as filter from "./filter.js";
-import { button, clear, debounce, dim, h, icon, inLine, popup, safe, store } from "./dom.js";
+import { button, clear, debounce, dim, h, icon, inLine, popup, safe, store, submitter, tool } from "./dom.js";
 import { short } from "./format.js";
 import { set, state } from "./state.js";
 
@@ -51,14 +51,15 @@ async function paths(root, signal) {
 }
 
 export class QueryBox {
-  constructor({ submit }) {
-    this.submit = submit;
+  // run searches again.
+  constructor(run) {
+    this.submit = (q) => (q === state.q ? run() : set({ q, event: "" }));
     this.overlay = h("pre.overlay", { "aria-hidden": "true" });
     this.input = h("textarea", { id: "query", rows: 1, spellcheck: "false", autocapitalize: "off", autocomplete: "off", autocorrect: "off", maxlength: 16384, enterkeyhint: "search", placeholder: "Filter: user_id:alice action:document.* -outcome:success", "aria-label": "Filter", "aria-autocomplete": "list", "aria-haspopup": "listbox", "aria-controls": "suggestions", "aria-describedby": "query-error", testid: "query", input: () => this.typed(), keydown: (e) => this.key(e), blur: () => setTimeout(() => this.hide(), 120), focus: () => this.input.value === "" && this.suggest(), click: () => this.suggest(), scroll: () => { this.overlay.scrollTop = this.input.scrollTop; } });
     this.list = h("ul", { id: "suggestions", role: "listbox", tabindex: -1, "aria-label": "Suggestions", hidden: true, testid: "suggestions" });
     this.fault = h("div.query-error", { id: "query-error", role: "alert", hidden: true, testid: "query-error" });
-    this.clearButton = button("Clear filter", { icon: "close", iconOnly: true, class: "quiet", hidden: true, on: () => { this.value = ""; this.go(); this.input.focus(); } });
-    this.el = h("form.query", { role: "search", submit: (e) => { e.preventDefault(); this.go(); } },
+    this.clearButton = tool("Clear filter", "close", { hidden: true, on: () => { this.value = ""; this.go(); this.input.focus(); } });
+    this.el = h("form.query", { role: "search", submit: () => this.go() },
       h("div.query-box", icon("search"), h("div.stack", this.overlay, this.input), this.clearButton, h("kbd.hint", "/")), this.fault, this.list);
     this.suggestLater = debounce(() => this.suggest(), 90);
     this.checkLater = debounce(() => this.check(), 450);
@@ -161,41 +162,41 @@ export class QueryBox {
       items = this.fields(spot);
       const root = ["labels.", "metadata."].find((r) => spot.text.startsWith(r));
       if (root) {
-        try { items = (await paths(root, signal)).filter((p) => p.startsWith(spot.text) && p !== spot.text).slice(0, 10).map((p) => ({ ...spot, text: p, insert: p + ":", again: true })); } catch { items = []; }
+        try { items = (await paths(root, signal)).filter((p) => p.startsWith(spot.text) && p !== spot.text).slice(0, 10).map((p) => ({ text: p, insert: p + ":", again: true })); } catch { items = []; }
       }
       if (!q) items = [...history().slice(0, 5).map((past) => ({ text: past, insert: past, whole: true, note: "asked before" })), ...items];
     } else if (filter.TIMES.has(spot.field)) {
-      items = [">=-15m", ">=-1h", ">=-24h", ">=-7d"].filter((v) => v.startsWith(spot.text)).map((v) => ({ ...spot, text: v, insert: v + " " }));
+      items = [">=-15m", ">=-1h", ">=-24h", ">=-7d"].filter((v) => v.startsWith(spot.text)).map((v) => ({ text: v, insert: v + " " }));
     } else if (filter.countable(spot.field)) {
       try {
         const prefix = spot.text.replace(/^"|"$/g, "").replace(/\*$/, "").replace(/\\(.)/g, "$1");
         const found = await values(spot.field, prefix, { signal });
-        items = found.map((g) => ({ ...spot, text: g.value, insert: filter.quote(g.value) + " ", note: g.count === undefined ? "" : short(g.count) }));
+        items = found.map((g) => ({ text: g.value, insert: filter.quote(g.value) + " ", note: g.count === undefined ? "" : short(g.count) }));
       } catch { items = []; }
     }
     if (signal.aborted || this.value !== q) return;
     this.stale = false;
-    this.show(items, spot.start);
+    this.show(items, spot);
   }
 
   fields(spot) {
     const text = spot.text.toLowerCase();
     const hits = filter.FIELDS.filter(([name]) => name.startsWith(text) && (name !== spot.text || this.value[spot.end - 1] !== ":"));
     const near = text.length > 1 ? filter.FIELDS.filter(([name, what]) => !name.startsWith(text) && (name.includes(text) || what.includes(text))) : [];
-    const items = [...hits, ...near].slice(0, text ? 8 : 12).map(([name, what]) => ({ ...spot, text: name, insert: name.endsWith(".") ? name : name + ":", again: true, note: what }));
+    const items = [...hits, ...near].slice(0, text ? 8 : 12).map(([name, what]) => ({ text: name, insert: name.endsWith(".") ? name : name + ":", again: true, note: what }));
     return items;
   }
 
-  show(items, at) {
+  show(items, { kind, start }) {
     this.items = items;
     this.chosen = -1;
     this.input.removeAttribute("aria-activedescendant");
     if (!items.length) { this.hide(); return; }
     clear(this.list, items.map((it, i) => h("li", { id: "suggestion-" + i, role: "option", "aria-selected": "false", pointerdown: (e) => { e.preventDefault(); this.take(i); } },
-      h("span", { class: it.kind === "value" ? "t-value" : it.whole ? "" : "t-field" }, inLine(it.text, 90)), it.note ? h("span.note", it.note) : null)));
+      h("span", { class: it.whole ? "" : "t-" + kind }, inLine(it.text, 90)), it.note ? h("span.note", it.note) : null)));
     this.list.hidden = false;
     this.list.scrollTop = 0;
-    const { x, y } = this.spot(at);
+    const { x, y } = this.spot(start);
     this.list.style.left = Math.max(0, Math.min(x - 8, this.el.clientWidth - this.list.offsetWidth)) + "px";
     this.list.style.top = y + 8 + "px";
   }
@@ -226,10 +227,10 @@ export class QueryBox {
   }
 
   take(i) {
-    const it = this.items[i], q = this.value;
+    const it = this.items[i], q = this.value, { start, end } = filter.at(q, this.input.selectionStart); // more may be written since
     if (it.whole) { this.value = it.insert; this.go(); return; }
-    const rest = q.slice(it.end), insert = rest.startsWith(" ") ? it.insert.trimEnd() : it.insert;
-    this.input.setRangeText(insert, it.start, it.end, "end");
+    const rest = q.slice(end), insert = rest.startsWith(" ") ? it.insert.trimEnd() : it.insert;
+    this.input.setRangeText(insert, start, end, "end");
     this.typed();
     if (it.again) this.suggest();
     else this.hide();
@@ -301,13 +302,12 @@ function builder(anchor, apply) {
   };
   for (const el of [field, op]) el.addEventListener("change", changed);
   for (const el of [path, value]) el.addEventListener("input", offer);
-  const panel = h("form.builder", { testid: "builder", submit: (e) => {
-    e.preventDefault();
+  const panel = h("form.builder", { testid: "builder", submit: () => {
     const [, needs, make] = filter.OPERATORS[op.selectedIndex];
     if ((needs && !value.value) || (!path.hidden && !path.value)) { (needs && !value.value ? value : path).focus(); return; }
     pop.close();
     apply(filter.add(state.q, make(name(), value.value)));
-  } }, field, path, op, value, options, h("button.btn.primary", { type: "submit" }, "Add"));
+  } }, field, path, op, value, options, submitter("Add"));
   const pop = popup(anchor, h("div", { role: "dialog", "aria-label": "Add to the filter" }, panel));
   changed();
 }

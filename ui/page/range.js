@@ -1,6 +1,6 @@
 // The time range, and the zone in which times are shown.
 
-import { button, h, popup } from "./dom.js";
+import { button, h, popup, submitter } from "./dom.js";
 import { clock, day, fromInput, interval, localZone, offset, toInput, zone } from "./format.js";
 import { set, state } from "./state.js";
 
@@ -49,8 +49,7 @@ function open(anchor) {
   const from = input("From", span[0] ?? now - 864e5, "range-from"), to = input("To (before)", span[1], "range-to");
   const value = (f) => { const v = f.querySelector("input").value; return v ? fromInput(v) : ""; };
   const fault = h("p.bad-text", { role: "alert", hidden: true });
-  const panel = h("form.range-panel", { testid: "range-panel", submit: (e) => {
-    e.preventDefault();
+  const panel = h("form.range-panel", { testid: "range-panel", submit: () => {
     const [a, b] = [value(from), value(to)];
     fault.hidden = !(a && b && a >= b);
     fault.textContent = "From must lie before To.";
@@ -58,7 +57,7 @@ function open(anchor) {
   } },
   h("div.presets", { role: "group", "aria-label": "Presets" }, PRESETS.map(([f, name]) => h("button.preset", { "aria-pressed": String(!state.to && state.from === f), testid: "preset", data: { from: f || "all" }, click: () => go(f, "") }, name))),
   h("div.custom", from, to, fault,
-    h("button.btn.primary", { type: "submit", testid: "range-apply" }, "Apply"),
+    submitter("Apply", "range-apply"),
     h("fieldset.zones", h("legend", "Times are shown in"),
       [["utc", "UTC"], ["local", `${localZone} (${offsetOf()})`]].map(([v, name]) => h("label", h("input", { type: "radio", name: "tz", value: v, checked: state.tz === v, change: () => { pop.close(); set({ tz: v }, { replace: true }); } }), " ", name)))));
   const pop = popup(anchor, h("div", { role: "dialog", "aria-label": "Time range" }, panel), { align: innerWidth > 700 ? "end" : "start", focus: false });

@@ -23,7 +23,7 @@ export class Rows {
     this.drawn = new Map(); // row, or its index while it is loading → element
     this.body = h("div.grid-body", { role: "rowgroup" });
     this.header = h("div.grid-row.grid-head", { role: "row", "aria-rowindex": 1 }, COLUMNS.map((c) => h("div", { role: "columnheader", class: "c-" + c.toLowerCase() }, c)));
-    this.el = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": COLUMNS.length, "aria-readonly": "true", testid: "rows", scroll: () => this.onScroll(), keydown: (e) => this.onKey(e), pointerdown: (e) => { this.pressed = this.rowOf(e)?.id; }, click: (e) => this.onClick(e) },
+    this.el = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": COLUMNS.length, "aria-readonly": "true", testid: "rows", scroll: () => this.onScroll(), keydown: (e) => this.onKey(e), pointerdown: (e) => { this.pressed = { row: this.at(this.rowOf(e)?.i), y: e.clientY }; }, click: (e) => this.onClick(e) },
       h("div.grid-top", { role: "rowgroup" }, this.header), this.body);
     this.sizes = new ResizeObserver(() => { this.measure(); this.draw(); });
     this.sizes.observe(this.el);
@@ -46,9 +46,12 @@ export class Rows {
     this.drawn.clear();
   }
 
-  setSource(source, { keep = false } = {}) {
+  // setSource shows another result, from its top. keep says of each live row whether it
+  // stays above it; then somebody stays where they are, too.
+  setSource(source, keep) {
     this.source = source;
-    this.head = [];
+    this.head = keep ? this.head.filter(keep) : [];
+    if (keep && this.cursorID) this.selectID(this.cursorID);
     if (!keep) {
       this.shift = 0;
       this.cursor = -1;
@@ -140,7 +143,7 @@ export class Rows {
     const y = i * this.rowHeight - this.shift;
     if (el.y !== y) { el.y = y; el.style.transform = `translateY(${y}px)`; }
     if (el.i !== i) { el.i = i; el.setAttribute("aria-rowindex", i + 2); }
-    el.classList.toggle("active", i === this.cursor && (!row || !this.cursorID || row.event_id === this.cursorID));
+    el.classList.toggle("active", i === this.cursor && (!row || this.isChosen(row)));
   }
 
   mark() {
@@ -151,9 +154,12 @@ export class Rows {
   }
 
   active() {
-    const row = this.cursor >= 0 && this.at(this.cursor);
-    return row ? this.drawn.get(row) : null;
+    const row = this.at(this.cursor);
+    return row && this.isChosen(row) ? this.drawn.get(row) : null;
   }
+
+  // isChosen tells whether the row at the cursor is still the one that was chosen.
+  isChosen(row) { return !this.cursorID || row.event_id === this.cursorID; }
 
   tick() {
     const now = Date.now();
@@ -178,7 +184,7 @@ export class Rows {
     if (y < this.top) this.moveTo(y);
     else if (y + this.rowHeight > this.top + view) this.moveTo(y + this.rowHeight - view);
     else this.draw();
-    if (row && open) this.open(row, i);
+    if (row && open) this.open(row);
     return row;
   }
 
@@ -191,11 +197,15 @@ export class Rows {
 
   rowOf(e) { return e.target.closest(".grid-row[data-id]"); }
 
-  // onClick opens the row that was pressed, which may be another's element by now. A
-  // click without a pointer has no detail.
+  // onClick opens the row that was pressed: since then others may have come and it have
+  // moved on. A click without a pointer has no detail.
   onClick(e) {
-    const el = this.rowOf(e);
-    if (el && (el.id === this.pressed || !e.detail) && !getSelection().toString()) { this.el.focus({ preventScroll: true }); this.select(el.i, { open: true }); }
+    const { row, y } = e.detail ? this.pressed : { row: this.at(this.rowOf(e)?.i), y: e.clientY };
+    if (!row || Math.abs(e.clientY - y) > this.rowHeight || getSelection().toString()) return;
+    const el = this.drawn.get(row);
+    this.el.focus({ preventScroll: true });
+    if (el) this.select(el.i, { open: true });
+    else this.open(row);
   }
 
   onKey(e) {

@@ -1,7 +1,7 @@
 // Saved searches: kept on the server, shared within the tenant.
 
 import { get, post, remove } from "./api.js";
-import { clear, confirm, h, icon, popup, safe, toast } from "./dom.js";
+import { clear, confirm, h, icon, popup, safe, submitter, toast } from "./dom.js";
 import { agoLong } from "./format.js";
 import { DEFAULTS, href, read, set, state, write } from "./state.js";
 
@@ -11,15 +11,14 @@ const kept = () => write({ ...state, event: "", tz: DEFAULTS.tz });
 export function openSaved(anchor) {
   const list = h("ul.saved-list", h("li.dim", "Loading…"));
   const name = h("input", { placeholder: "Name for this search", "aria-label": "Name for this search", required: true, maxlength: 200, testid: "saved-name" });
-  const form = h("form.saved-form", { submit: async (e) => {
-    e.preventDefault();
+  const form = h("form.saved-form", { submit: async () => {
     try {
       await post("/v1/saved-searches", { name: name.value.trim(), state: kept() });
       name.value = "";
       toast("Search saved");
       await load();
     } catch (err) { say(err); }
-  } }, name, h("button.btn.primary", { type: "submit", testid: "saved-save" }, "Save"));
+  } }, name, submitter("Save", "saved-save"));
   const panel = h("div.saved-panel", { role: "dialog", "aria-label": "Saved searches", testid: "saved-panel" }, h("h2", "Saved searches"), list, form);
   const pop = popup(anchor, panel, { align: "end" });
   const say = (err) => { clear(list, h("li.dim", err.status === 404 ? "This server keeps no saved searches. The address of the page holds the whole search: keep that." : err.message)); form.hidden = err.status === 404; pop.place(); };

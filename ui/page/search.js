@@ -6,11 +6,11 @@ import { announce, button, clear, h, icon, safe, toast } from "./dom.js";
 import { applyFilter, chips, QueryBox, remember } from "./query.js";
 import { detail, failedDetail, fetchEvent, loadingDetail } from "./detail.js";
 import { Facets } from "./facets.js";
-import { clock, num, plural } from "./format.js";
+import { clock, interval, iso, num, plural } from "./format.js";
 import { Histogram, OUTCOMES, widthFor } from "./histogram.js";
 import { Live } from "./live.js";
 import { moment, PRESETS, rangeButton, rangeLabel } from "./range.js";
-import { describe, message, Rows } from "./rows.js";
+import { describe, message, newestFirst, Rows } from "./rows.js";
 import { Source } from "./source.js";
 import { set, state } from "./state.js";
 
@@ -21,7 +21,7 @@ const later = (load, use) => load().then(use, () => toast("This could not be loa
 
 export class SearchView {
   constructor() {
-    this.query = new QueryBox({ submit: (q) => (q === state.q ? this.run() : set({ q, event: "" })) });
+    this.query = new QueryBox(() => this.run());
     this.chips = chips(applyFilter);
     this.range = rangeButton();
     this.facets = new Facets(applyFilter);
@@ -89,8 +89,10 @@ export class SearchView {
       if (signal.aborted) return;
       this.source = source;
       if (state.q && !keep) remember(state.q);
-      if (this.live) this.live.known = new Set(source.pages[0]?.rows.map((r) => r.event_id));
-      this.rows.setSource(source, { keep });
+      // Live rows that came after the search's answer was made stay above it.
+      const rows = source.pages[0]?.rows ?? [], known = new Set(rows.map((r) => r.event_id));
+      this.live?.found(known);
+      this.rows.setSource(source, keep && ((r) => !known.has(r.event_id) && (source.complete || newestFirst(r, rows.at(-1)) < 0)));
       this.arrived();
       this.took.textContent = `${Math.max(1, Math.round(performance.now() - began))} ms`;
       this.showMissing(source);
@@ -104,7 +106,7 @@ export class SearchView {
     } catch (e) {
       if (e.name === "AbortError" || signal.aborted) return;
       this.arrived();
-      this.failed(e);
+      this.failed(e, this.source === source);
     } finally {
       if (!signal.aborted) this.facets.el.ariaBusy = false;
     }
@@ -202,7 +204,8 @@ export class SearchView {
     } catch { /* the message stands without it */ }
   }
 
-  failed(e) {
+  // failed says why there is no answer; where there are rows, why not all of it.
+  failed(e, rows) {
     clear(this.took);
     if (e.kind !== "offline") { // what was counted belongs to another search
       this.total.textContent = "";
@@ -216,7 +219,8 @@ export class SearchView {
     } else if (e.kind === "offline") {
       if (!this.source) this.say("The server does not answer", "The page asks again until it does.");
       else this.el.classList.add("stale");
-    } else if (e.status === 401) this.say("Sign in to search", "");
+    } else if (rows) this.noteSay("bad", e.message);
+    else if (e.status === 401) this.say("Sign in to search", "");
     else if (e.status === 403) this.say("Not allowed", e.message);
     else if (e.kind === "invalid-parameter") this.say("The address cannot be read", e.message, button("Start anew", { on: () => set({ from: "-24h", to: "" }) }));
     else this.say(e.doc?.title ?? "The search failed", e.message, button("Try again", { class: "primary", on: () => this.run() }));
@@ -261,6 +265,9 @@ export class SearchView {
     const text = s.state === "ended" ? s.problem.message : s.state !== "open" ? "reconnecting…"
       : `${rate}${num(s.count)} new since ${clock(s.began)}${s.paused ? " · paused" : ""}${s.gap ? " · a sample is shown, every event counted" : ""}`;
     if (this.liveStatus.textContent !== text) this.liveStatus.textContent = text;
+    const word = s.state !== "open" ? "Reconnecting" : s.paused ? "Paused" : s.unseen ? "New events" : "";
+    if (word !== this.word && s.opened) announce(word);
+    this.word = word;
     if (this.base !== undefined && s.count) this.total.textContent = plural(this.base + s.count, "event");
     if (this.live && !this.message.hidden && s.count) this.messageOff();
   }
@@ -269,8 +276,8 @@ export class SearchView {
   widen() {
     const now = Date.now(), [a, b] = [moment(state.from, now), moment(state.to, now) ?? now];
     if (a === null) return;
-    const half = (b - a) / 2, text = (t) => new Date(t).toISOString().replace(/\.\d+Z/, "Z");
-    if (!state.to) set({ from: /^-\d/.test(state.from) ? PRESETS[PRESETS.findIndex(([f]) => f === state.from) + 1][0] : text(a - 2 * half) });
+    const half = (b - a) / 2, text = (t) => iso(t).replace(/\.\d+Z/, "Z");
+    if (!state.to) set({ from: /^-\d/.test(state.from) ? PRESETS.find(([f]) => !f || interval(f) > b - a)[0] : text(a - 2 * half) });
     else set({ from: text(a - half), to: text(Math.min(b + half, now)) });
   }
 
@@ -293,17 +300,20 @@ export class SearchView {
   }
 
   closeEvent() {
-    const had = this.side.contains(document.activeElement);
     set({ event: "" });
-    if (had) this.rows.el.focus();
   }
 
   async showEvent() {
-    const id = state.event;
+    const id = state.event, had = this.side.contains(document.activeElement);
     this.opening?.abort();
     this.side.hidden = !id;
     this.el.classList.toggle("with-detail", Boolean(id));
-    if (!id) { clear(this.side); this.shown = ""; return; } // the row stays the active one
+    if (!id) { // the row stays the active one
+      if (had) this.rows.el.focus();
+      clear(this.side);
+      this.shown = "";
+      return;
+    }
     this.rows.selectID(id);
     const { signal } = (this.opening = new AbortController());
     const close = () => this.closeEvent();
@@ -314,6 +324,8 @@ export class SearchView {
       if (signal.aborted) return;
       clear(this.side, detail(e, { apply: applyFilter, close }));
       this.shown = id;
+      if (this.focusDetail && innerWidth <= 960) this.side.querySelector(".detail-body").focus(); // it lies over the list
+      this.focusDetail = false;
     } catch (e) {
       clearTimeout(slow);
       if (e.name !== "AbortError") clear(this.side, failedDetail(e, close, () => this.showEvent()));

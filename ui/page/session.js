@@ -1,7 +1,7 @@
 // Who looks: the session that the server knows, signing in and out.
 
 import { client, get, send } from "./api.js";
-import { button, clear, h, pairs, safe } from "./dom.js";
+import { button, clear, h, pairs, safe, submitter } from "./dom.js";
 import { dateTime, zoneName } from "./format.js";
 
 // session is what the server said; without keys everyone may do everything.
@@ -46,9 +46,8 @@ export function signIn(el, done) {
     address.searchParams.delete("sign_in");
     history.replaceState(null, "", address);
   }
-  const go = h("button.btn.primary", { type: "submit", testid: "sign-in" }, "Sign in");
-  const form = h("form", { submit: async (e) => {
-    e.preventDefault();
+  const go = submitter("Sign in", "sign-in");
+  const form = h("form", { submit: async () => {
     go.disabled = true;
     fault.hidden = true;
     try {

@@ -55,6 +55,7 @@ export function start() {
     Object.assign(state, read(location.search));
     for (const f of listeners) f(state, before);
   });
+  document.addEventListener("submit", (e) => e.preventDefault()); // no form loads anything
   // A link within the page changes the state and loads nothing.
   document.addEventListener("click", (e) => {
     const a = e.target.closest?.("a[href]");

@@ -57,6 +57,9 @@ export class SystemView {
       if (signal.aborted) return;
       this.past = [...this.past, system].slice(-120);
       this.showHealth(ready);
+      const n = system.dead_letters?.open ?? 0;
+      this.open.hidden = !n;
+      this.open.textContent = num(n);
       if (!state.tab) this.overview(system, ready);
     } catch (e) {
       if (signal.aborted) return;
@@ -67,8 +70,10 @@ export class SystemView {
 
   showHealth(ready) {
     const bad = ready.checks?.filter((c) => !c.ok) ?? [];
+    const text = bad.length ? `${plural(bad.length, "check")} failing` : "All in order";
+    if (this.health.textContent === text) return; // else it would be read out again
     this.health.className = "health " + (bad.length ? "bad" : "good");
-    clear(this.health, icon(bad.length ? "warn" : "check"), bad.length ? `${plural(bad.length, "check")} failing` : "All in order");
+    clear(this.health, icon(bad.length ? "warn" : "check"), text);
   }
 
   // rate is what a total rose by, a second, between two reads.
@@ -92,7 +97,6 @@ export class SystemView {
     const bad = (on) => (on ? "bad-text" : "");
     const card = (title, big, lines, { spark, cls, testid } = {}) => h("section.card", { testid: testid ?? "card-" + title.toLowerCase().replace(/ /g, "-") }, h("h2", title), h("div", { class: `big ${cls ?? ""}` }, big), spark ?? null,
       pairs(...lines));
-    if (this.open) { this.open.hidden = !dead?.open; this.open.textContent = num(dead?.open ?? 0); }
     const ends = Object.values(stream.end ?? {}), checks = ready.checks ?? [];
     clear(this.content, h("div.cards",
       ingest && card("Ingest", per((x) => x.ingest?.accepted_total), [["accepted", num(ingest.accepted_total)], ["duplicates", num(ingest.duplicates_total)], ["refused", num(ingest.refused_total), bad(this.rate((x) => x.ingest?.refused_total) > 0)], ["failed", num(ingest.failed_total), bad(ingest.failed_total)], ["requests now", num(ingest.requests_in_flight)]], { spark: this.spark((x) => x.ingest?.accepted_total) }),
