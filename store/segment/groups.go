@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
-
 	"sync"
 
 	"github.com/daybook-log/daybook/store"
@@ -21,8 +20,8 @@ type groups struct {
 	shards [groupShards]groupShard
 }
 
-// groupShards is a power of two, and groupBatch how many values are added to a
-// shard at once; both were measured with BenchmarkQueries, count by resource.
+// groupBatch is how many values are added to a shard at once. With 512, BenchmarkQueries
+// counts by resource a tenth faster, by user a tenth or two slower, with more memory.
 const (
 	groupShards = 64
 	groupBatch  = 64

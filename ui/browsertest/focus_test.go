@@ -3,7 +3,6 @@ package browsertest
 import (
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -85,10 +84,9 @@ func TestReducedMotion(t *testing.T) {
 	t.Parallel()
 	s := company(t)
 	p := blank(t, s)
-	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-reduced-motion", Value: "reduce"}}})
+	p.media("prefers-reduced-motion", "reduce")
 	p.goTo("/?from=all&live=1")
-	p.wait(`document.querySelector("[data-testid=live].on")`)
-	p.settled()
+	p.live()
 	p.click("row")
 	p.sees("detail", "event_id")
 	moving := eval[[]string](p, `[...document.querySelectorAll("*")].filter((e) => { const s = getComputedStyle(e); return s.animationName !== "none" || /[1-9]/.test(s.transitionDuration) || s.scrollBehavior !== "auto"; }).map((e) => e.outerHTML.slice(0, 100))`)

@@ -34,8 +34,7 @@ func live(t *testing.T, s *server, q string) *tab {
 	p := blank(t, s)
 	p.onLoad(holdable)
 	p.goTo("/?from=-1h&live=1&q=" + url.QueryEscape(q))
-	p.wait(`document.querySelector("[data-testid=live].on")`)
-	p.settled()
+	p.live()
 	return p
 }
 

@@ -19,8 +19,7 @@ func TestLiveFast(t *testing.T) {
 	p := blank(t, s)
 	p.onLoad(observe)
 	p.goTo("/?from=-15m&live=1")
-	p.wait(`document.querySelector("[data-testid=live].on")`)
-	p.settled()
+	p.live()
 	eval[any](p, `void (longTasks.length = 0)`)
 	const batches, size = 60, 500
 	done, failed := make(chan time.Duration, 1), make(chan error, 1)
@@ -78,8 +77,7 @@ func TestLiveFacets(t *testing.T) {
 	p := blank(t, s)
 	p.onLoad(`const timer = setTimeout, now = performance.now.bind(performance); window.setTimeout = (f, ms, ...args) => timer(f, ms === 10000 ? 170 : ms, ...args); performance.now = () => 60 * now();`)
 	p.goTo("/?q=action:live.facet&live=1")
-	p.wait(`document.querySelector("[data-testid=live].on")`)
-	p.settled()
+	p.live()
 	publish := func(user string, n int) {
 		s.publish(strings.Repeat(fmt.Sprintf(`{"user_id":%q,"action":"live.facet","resource":"facet/1"}`+"\n", user), n))
 	}

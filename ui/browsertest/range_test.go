@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
@@ -74,8 +73,7 @@ func TestZone(t *testing.T) {
 	s := serve(t)
 	s.publish(`{"user_id":"alice","action":"a","resource":"r/1","timestamp":"2026-03-01T20:15:30.123456789Z"}`)
 	p := open(t, s, "/?from=2026-03-01T00:00:00Z&to=2026-03-03T00:00:00Z")
-	call(p, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Kolkata"})
-	p.reload()
+	p.travel("Asia/Kolkata")
 	p.settled()
 	p.sees("zone", "UTC")
 	p.sees("rows", "Time (UTC)")

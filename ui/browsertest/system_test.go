@@ -8,8 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/chromedp/cdproto/emulation"
-
 	"github.com/daybook-log/daybook/internal/vfs"
 	"github.com/daybook-log/daybook/stream"
 	"github.com/daybook-log/daybook/stream/wal"
@@ -117,8 +115,7 @@ func TestKeysOfTheAPI(t *testing.T) {
 	p.expect(401)
 	p.goTo("/?view=system&tab=keys")
 	p.signIn(admin)
-	call(p, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: "Asia/Kolkata"})
-	p.reload()
+	p.travel("Asia/Kolkata")
 	p.sees("keys", "root")
 	p.expect(400, 422)
 

@@ -455,7 +455,27 @@ func (p *tab) size(width, height int64) {
 // scheme makes the system's theme light or dark.
 func (p *tab) scheme(scheme string) {
 	p.t.Helper()
-	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})
+	p.media("prefers-color-scheme", scheme)
+}
+
+// media makes a media feature have a value.
+func (p *tab) media(feature, value string) {
+	p.t.Helper()
+	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: feature, Value: value}}})
+}
+
+// travel loads the page again in another zone.
+func (p *tab) travel(zone string) {
+	p.t.Helper()
+	call(p, emulation.SetTimezoneOverride, emulation.SetTimezoneOverrideParams{TimezoneID: zone})
+	p.reload()
+}
+
+// live waits until the tail of a live result is there, and the search is done.
+func (p *tab) live() {
+	p.t.Helper()
+	p.wait(`document.querySelector("[data-testid=live].on")?.getAttribute("aria-checked") === "true"`)
+	p.settled()
 }
 
 // allow grants the page a permission of the browser.

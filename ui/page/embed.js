@@ -14,7 +14,7 @@ import { detail, fetchEvent } from "./detail.js";
 import { button, clear, h, safe } from "./dom.js";
 import { plural, zone } from "./format.js";
 import { message, Rows } from "./rows.js";
-import { QueryBox } from "./query.js";
+import { applyFilter, QueryBox } from "./query.js";
 import { rangeButton } from "./range.js";
 import { Source } from "./source.js";
 import { onChange, set, start, state } from "./state.js";
@@ -134,7 +134,7 @@ class Viewer {
     const close = () => set({ event: "" }, { replace: true });
     try {
       const e = await fetchEvent(id);
-      if (id === state.event) clear(this.side, detail(e, { links: false, close, apply: (q) => set({ q, event: "" }) }));
+      if (id === state.event) clear(this.side, detail(e, { links: false, close, apply: applyFilter }));
     } catch (e) { if (id === state.event) message(this.side, "Not loaded", safe(e.message, 300), button("Close", { on: close })); }
   }
 }

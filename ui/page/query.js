@@ -53,7 +53,7 @@ async function paths(root, signal) {
 export class QueryBox {
   // run searches again.
   constructor(run) {
-    this.submit = (q) => (q === state.q ? run() : set({ q, event: "" }));
+    this.submit = (q) => (q === state.q ? run() : applyFilter(q));
     this.overlay = h("pre.overlay", { "aria-hidden": "true" });
     this.input = h("textarea", { id: "query", rows: 1, spellcheck: "false", autocapitalize: "off", autocomplete: "off", autocorrect: "off", maxlength: 16384, enterkeyhint: "search", placeholder: "Filter: user_id:alice action:document.* -outcome:success", "aria-label": "Filter", "aria-autocomplete": "list", "aria-haspopup": "listbox", "aria-controls": "suggestions", "aria-describedby": "query-error", testid: "query", input: () => this.typed(), keydown: (e) => this.key(e), blur: () => setTimeout(() => this.hide(), 120), focus: () => this.input.value === "" && this.suggest(), click: () => this.suggest(), scroll: () => { this.overlay.scrollTop = this.input.scrollTop; } });
     this.list = h("ul", { id: "suggestions", role: "listbox", tabindex: -1, "aria-label": "Suggestions", hidden: true, testid: "suggestions" });

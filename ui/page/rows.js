@@ -23,7 +23,7 @@ export class Rows {
     this.drawn = new Map(); // row, or its index while it is loading → element
     this.body = h("div.grid-body", { role: "rowgroup" });
     this.header = h("div.grid-row.grid-head", { role: "row", "aria-rowindex": 1 }, COLUMNS.map((c) => h("div", { role: "columnheader", class: "c-" + c.toLowerCase() }, c)));
-    this.el = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": COLUMNS.length, "aria-readonly": "true", testid: "rows", scroll: () => this.onScroll(), keydown: (e) => this.onKey(e), pointerdown: (e) => { this.pressed = { row: this.at(this.rowOf(e)?.i), y: e.clientY }; }, click: (e) => this.onClick(e) },
+    this.el = h("div.grid", { role: "grid", tabindex: 0, "aria-label": label, "aria-colcount": COLUMNS.length, "aria-readonly": "true", testid: "rows", scroll: () => this.onScroll(), keydown: (e) => this.onKey(e), pointerdown: (e) => { this.pressed = this.spot(e); }, click: (e) => this.onClick(e) },
       h("div.grid-top", { role: "rowgroup" }, this.header), this.body);
     this.sizes = new ResizeObserver(() => { this.measure(); this.draw(); });
     this.sizes.observe(this.el);
@@ -195,12 +195,13 @@ export class Rows {
     this.draw();
   }
 
-  rowOf(e) { return e.target.closest(".grid-row[data-id]"); }
+  // spot is the row at a pointer, if there is one, and how far down that is.
+  spot(e) { return { row: this.at(e.target.closest(".grid-row[data-id]")?.i), y: e.clientY }; }
 
   // onClick opens the row that was pressed: since then others may have come and it have
   // moved on. A click without a pointer has no detail.
   onClick(e) {
-    const { row, y } = e.detail ? this.pressed : { row: this.at(this.rowOf(e)?.i), y: e.clientY };
+    const { row, y } = e.detail ? this.pressed : this.spot(e);
     if (!row || Math.abs(e.clientY - y) > this.rowHeight || getSelection().toString()) return;
     const el = this.drawn.get(row);
     this.el.focus({ preventScroll: true });
