@@ -117,6 +117,7 @@ func (srv *server) listenerFigures() []api.Figure {
 		batches("repeated", m.BatchesRepeat.Load()),
 		batches("refused", m.BatchesRefused.Load()),
 		batches("failed", m.BatchesFailed.Load()),
+		batches("asked_again", m.BatchesAsked.Load()),
 		batches("out_of_sequence", m.BatchesOutside.Load()),
 		counter("kafka_withdrawn_total", "Good events not appended, because another of their batch was refused.", m.Withdrawn.Load()),
 		counter("kafka_unacknowledged_total", "Events appended that came with acks=0.", m.EventsAcks0.Load()),

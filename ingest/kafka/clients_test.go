@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os/exec"
 	"slices"
@@ -132,6 +133,53 @@ func TestJava(t *testing.T) {
 				args = append(args, "--command-property", s)
 			}
 			publish(t, m, 1000, kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", args...))
+		})
+	}
+}
+
+// Idempotent producers that are not franz-go, and the server restarted twice
+// while they publish: every event is stored once, and in order.
+func TestClientsThroughRestarts(t *testing.T) {
+	for name, command := range map[string]func(*machine) *exec.Cmd{
+		"kcat": func(m *machine) *exec.Cmd {
+			return kafkatest.Kcat(t, "-E", "-P", "-b", m.addr(), "-t", DefaultTopic, "-X", "enable.idempotence=true", "-X", "linger.ms=1")
+		},
+		"Java": func(m *machine) *exec.Cmd {
+			return kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", m.addr(), "--topic", DefaultTopic, "--command-property", "linger.ms=1")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const n = 3000
+			var want []string
+			for i := range n {
+				want = append(want, fmt.Sprintf("user-%d", i))
+			}
+			m := boot(t, Options{})
+			cmd := command(m)
+			var said bytes.Buffer
+			cmd.Stdout, cmd.Stderr = &said, &said
+			input, err := cmd.StdinPipe()
+			if err == nil {
+				err = cmd.Start()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, user := range want {
+				if i == n/3 || i == 2*n/3 {
+					m.await(t, 1)
+					m = m.restart(t, Options{})
+				}
+				if _, err := input.Write([]byte(eventOf(user) + "\n")); err != nil {
+					t.Fatalf("event %d: %v", i, err)
+				}
+			}
+			if err := errors.Join(input.Close(), cmd.Wait()); err != nil {
+				t.Errorf("%v\n%s", err, said.String())
+			}
+			if got := m.users(t); !slices.Equal(got, want) {
+				t.Errorf("%d events stored, %d published\n%s", len(got), n, said.String())
+			}
 		})
 	}
 }

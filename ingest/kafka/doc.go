@@ -73,10 +73,17 @@
 //	a higher epoch, from number 0         appended
 //	a lower epoch                         INVALID_PRODUCER_EPOCH
 //
-// The first batch of a producer that is not remembered may have any number, as
-// in Kafka since 2.4; UNKNOWN_PRODUCER_ID is therefore never said. It would make
-// the client begin a new sequence, in which a batch that was appended before a
-// crash would be other events.
+// A broker has the sequences in its log; here they are in memory. The sequence
+// of a producer that is not remembered, after a restart most likely, may go on
+// anywhere, and the first batch to arrive need not be the first that was not
+// answered: the connection of that one may have been refused, and the next
+// accepted. So a batch that is not number 0 is answered once with the code for
+// what may have been appended or not, NOT_ENOUGH_REPLICAS_AFTER_APPEND. The client
+// then sends again from the oldest batch that was not answered. The earliest
+// number seen is appended when it comes again, and then what follows it. Neither
+// UNKNOWN_PRODUCER_ID nor OUT_OF_ORDER_SEQUENCE_NUMBER is said for this. They
+// would make the client begin a new sequence, in which a batch that was appended
+// already would be other events.
 //
 // # Answers to failures
 //
@@ -86,6 +93,7 @@
 //	the log has failed, and what it holds is        NOT_ENOUGH_REPLICAS_AFTER_APPEND, likewise
 //	not known until it is opened again
 //	the server is stopping                          NOT_LEADER_OR_FOLLOWER
+//	nothing is known of an idempotent producer      NOT_ENOUGH_REPLICAS_AFTER_APPEND, once: see above
 //
 // The base offset of an answer is -1 when the events of the batch do not lie in
 // a row, because some of them had been published before.

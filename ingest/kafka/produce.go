@@ -243,9 +243,7 @@ func (c *conn) add(g *group, p *part, start int) {
 		b := &p.batch
 		var code *kerr.Error
 		if p.turn, p.repeat, code = p.producer.accept(b.ProducerEpoch, b.FirstSequence, b.NumRecords); code != nil {
-			next := p.producer.taken
-			p.refusal = refuse(code, "the record batch has epoch %d and sequence number %d; next is epoch %d, number %d", b.ProducerEpoch, b.FirstSequence, next.epoch, next.next)
-			m.BatchesOutside.Add(1)
+			p.refusal = c.outOfSequence(p.producer, b, code)
 			c.leave(p)
 			return
 		}
@@ -270,6 +268,17 @@ func (c *conn) add(g *group, p *part, start int) {
 		p.producer.withdraw(p.turn)
 	}
 	c.leave(p)
+}
+
+// outOfSequence says why a batch has no turn.
+func (c *conn) outOfSequence(p *producer, b *kmsg.RecordBatch, code *kerr.Error) *refusal {
+	next := &p.taken
+	if !next.known {
+		c.s.metrics.BatchesAsked.Add(1)
+		return refuse(code, "nothing is known of producer %d, which has come to number %d: send the oldest batch that was not answered again", b.ProducerID, b.FirstSequence)
+	}
+	c.s.metrics.BatchesOutside.Add(1)
+	return refuse(code, "the record batch has epoch %d and sequence number %d; next is epoch %d, number %d", b.ProducerEpoch, b.FirstSequence, next.epoch, next.next)
 }
 
 func (c *conn) leave(p *part) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"math"
 	"sync"
 	"time"
 
@@ -21,6 +22,9 @@ const (
 	// remembered is how many of a producer's last batches can be answered again
 	// with their offset. Clients have at most five on the way.
 	remembered = 5
+	// maxAsked is how often a producer of which nothing is known is asked to
+	// send a batch again: those on the way come twice at most before the oldest.
+	maxAsked = 2 * remembered
 	// maxProducers is how many producers are remembered, each in about 300
 	// bytes; past it the one that was silent for longest is forgotten.
 	maxProducers = 50_000
@@ -50,16 +54,24 @@ type producer struct {
 
 	taken    sequence // with all batches that were accepted
 	appended sequence // with all that were appended: the same unless some are on their way
+	asked    asked    // while nothing is known
 	onTheWay []*turn
 	recent   [remembered]turn // the last that were appended, oldest first; the zero turn: none
 }
 
 // sequence is how far a producer has come.
 type sequence struct {
-	known bool // anything is known: else the next batch may have any number
+	known bool // anything is known
 	epoch int16
 	next  int32 // the number of the record to come
 	count int64 // records in a row before next that were appended
+}
+
+// asked is what a producer of which nothing is known was asked to send again.
+type asked struct {
+	epoch int16
+	first int32 // the earliest number that it has come with
+	times int
 }
 
 // turn is a batch's place in its producer's sequence.
@@ -104,6 +116,9 @@ func (p *producer) accept(epoch int16, first, n int32) (t *turn, repeat bool, re
 	}
 	switch {
 	case !s.known:
+		if !p.begins(epoch, first) {
+			return nil, false, kerr.NotEnoughReplicasAfterAppend
+		}
 	case epoch > s.epoch:
 		if first != 0 {
 			return nil, false, kerr.OutOfOrderSequenceNumber
@@ -119,6 +134,25 @@ func (p *producer) accept(epoch int16, first, n int32) (t *turn, repeat bool, re
 	p.taken = s.with(t)
 	p.onTheWay = append(p.onTheWay, t)
 	return t, false, nil
+}
+
+// begins reports whether the sequence of a producer of which nothing is known
+// goes on with this batch, and else notes that it is asked to send it again. A
+// client with several batches on the way may come with a later one first, when
+// the server was not there yet to take the connection of the first. Asked
+// again, it begins with the oldest that was not answered. One that does not is
+// taken at its word in the end.
+func (p *producer) begins(epoch int16, first int32) bool {
+	a := &p.asked
+	if first == 0 || a.times >= maxAsked || a.times > 0 && epoch == a.epoch && first == a.first {
+		return true
+	}
+	behind := after(a.first, -int64(first))
+	if a.times == 0 || epoch < a.epoch || epoch == a.epoch && behind < math.MaxInt32/2 {
+		a.epoch, a.first = epoch, first
+	}
+	a.times++
+	return false
 }
 
 // with returns the sequence with t at its end.

@@ -28,17 +28,24 @@ func TestSequences(t *testing.T) {
 		at       int64
 		repeat   bool
 	}
+	again := kerr.NotEnoughReplicasAfterAppend
 	for name, steps := range map[string][]step{
 		"in order":                     {{0, 0, 2, nil, 0, false}, {0, 2, 1, nil, 2, false}, {0, 3, 5, nil, 3, false}},
 		"sent again":                   {{0, 0, 2, nil, 0, false}, {0, 0, 2, nil, 0, true}, {0, 2, 1, nil, 2, false}, {0, 0, 2, nil, 0, true}, {0, 2, 1, nil, 2, true}},
 		"one is missing":               {{0, 0, 2, nil, 0, false}, {0, 3, 1, kerr.OutOfOrderSequenceNumber, 0, false}, {0, 2, 1, nil, 2, false}, {0, 3, 1, nil, 3, false}},
 		"overlaps what was appended":   {{0, 0, 2, nil, 0, false}, {0, 1, 2, kerr.OutOfOrderSequenceNumber, 0, false}},
 		"five are remembered":          {{0, 0, 1, nil, 0, false}, {0, 1, 1, nil, 1, false}, {0, 2, 1, nil, 2, false}, {0, 3, 1, nil, 3, false}, {0, 4, 1, nil, 4, false}, {0, 0, 1, nil, 0, true}, {0, 5, 1, nil, 5, false}, {0, 1, 1, nil, 1, true}, {0, 0, 1, kerr.DuplicateSequenceNumber, 0, false}},
-		"begun before it was known":    {{0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}, {0, 99, 1, kerr.OutOfOrderSequenceNumber, 0, false}},
+		"begun before it was known":    {{0, 100, 2, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}, {0, 99, 1, kerr.OutOfOrderSequenceNumber, 0, false}},
+		"several on the way":           {{0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}},
+		"a later one comes first":      {{0, 102, 1, again, 0, false}, {0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}},
+		"a later one, numbers wrap":    {{0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, again, 0, false}, {0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, nil, 0, false}, {0, 5, 1, nil, 7, false}},
+		"a later one, then the first":  {{0, 2, 1, again, 0, false}, {0, 0, 2, nil, 0, false}, {0, 2, 1, nil, 2, false}},
+		"given up when asked":          {{0, 100, 2, again, 0, false}, {1, 0, 2, nil, 0, false}, {0, 100, 2, kerr.InvalidProducerEpoch, 0, false}},
+		"a later epoch comes first":    {{1, 3, 1, again, 0, false}, {0, 100, 2, again, 0, false}, {0, 100, 2, nil, 0, false}, {1, 0, 3, nil, 2, false}, {1, 3, 1, nil, 5, false}},
 		"a new epoch begins at 0":      {{0, 0, 2, nil, 0, false}, {1, 2, 1, kerr.OutOfOrderSequenceNumber, 0, false}, {1, 0, 1, nil, 2, false}, {1, 1, 1, nil, 3, false}},
 		"an old epoch is over":         {{3, 0, 2, nil, 0, false}, {2, 2, 1, kerr.InvalidProducerEpoch, 0, false}, {3, 2, 1, nil, 2, false}},
 		"a batch of an old epoch":      {{0, 0, 2, nil, 0, false}, {1, 0, 2, nil, 2, false}, {0, 0, 2, kerr.InvalidProducerEpoch, 0, false}, {1, 0, 2, nil, 2, true}},
-		"numbers begin again":          {{0, math.MaxInt32 - 1, 3, nil, 0, false}, {0, 1, 1, nil, 3, false}, {0, math.MaxInt32 - 1, 3, nil, 0, true}, {0, math.MaxInt32, 1, kerr.DuplicateSequenceNumber, 0, false}},
+		"numbers begin again":          {{0, math.MaxInt32 - 1, 3, again, 0, false}, {0, math.MaxInt32 - 1, 3, nil, 0, false}, {0, 1, 1, nil, 3, false}, {0, math.MaxInt32 - 1, 3, nil, 0, true}, {0, math.MaxInt32, 1, kerr.DuplicateSequenceNumber, 0, false}},
 		"another length at that place": {{0, 0, 4, nil, 0, false}, {0, 0, 2, kerr.DuplicateSequenceNumber, 0, false}, {0, 0, 5, kerr.OutOfOrderSequenceNumber, 0, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -61,6 +68,16 @@ func TestSequences(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A producer that sends nothing again is taken at its word in the end.
+func TestSequenceNeverBegunAgain(t *testing.T) {
+	p := &producer{}
+	for i := range int32(2 * maxAsked) {
+		if _, _, refused := p.accept(0, 100+i, 1); (refused == nil) != (i >= maxAsked) {
+			t.Errorf("batch %d: %v", i, refused)
+		}
 	}
 }
 
@@ -129,8 +146,8 @@ func TestRetryOverAnotherConnection(t *testing.T) {
 	}
 }
 
-// A retry after the server was restarted is the same events again, though the
-// server knows nothing of the producer any more.
+// A retry after the server was restarted is the same events again, and in the
+// same order, though the server knows nothing of the producer any more.
 func TestRetryAfterRestart(t *testing.T) {
 	m := boot(t, Options{})
 	r := m.raw(t)
@@ -145,14 +162,23 @@ func TestRetryAfterRestart(t *testing.T) {
 		}
 	}
 	m = m.restart(t, Options{})
+	// The first was answered, as far as the producer is concerned. The connection
+	// of the second was refused, that of the third was not.
+	const again = "NOT_ENOUGH_REPLICAS_AFTER_APPEND"
+	m.raw(t).produces(batches[2], again, -1)
 	r = m.raw(t)
-	for i, b := range batches[1:] { // the first was answered, as far as the producer is concerned
-		if p := r.produce(b); p.ErrorCode != 0 || p.BaseOffset != int64(i+2) {
-			t.Errorf("batch %d after the restart: %s at %d", i+1, code(p.ErrorCode), p.BaseOffset)
-		}
+	r.produces(batches[1], again, -1)
+	r.produces(batches[2], again, -1)
+	if got := m.users(t); !slices.Equal(got, []string{"alice", "bob", "carol"}) {
+		t.Error(got)
 	}
+	r.produces(batches[1], "NONE", 2)
+	r.produces(batches[2], "NONE", 3)
 	if got := m.users(t); !slices.Equal(got, []string{"alice", "bob", "carol", "dave"}) {
 		t.Error(got)
+	}
+	if got := m.server.metrics.BatchesAsked.Load(); got != 3 {
+		t.Errorf("%d batches were asked for again", got)
 	}
 }
 

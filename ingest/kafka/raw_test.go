@@ -86,6 +86,14 @@ func (r *raw) produce(batch []byte) kmsg.ProduceResponseTopicPartition {
 	return r.ask(produceOf(-1, batch)).(*kmsg.ProduceResponse).Topics[0].Partitions[0]
 }
 
+// produces publishes a record batch and wants this answer.
+func (r *raw) produces(batch []byte, want string, at int64) {
+	r.t.Helper()
+	if p := r.produce(batch); code(p.ErrorCode) != want || p.BaseOffset != at {
+		r.t.Errorf("%s at %d, %s; want %s at %d", code(p.ErrorCode), p.BaseOffset, deref(p.ErrorMessage), want, at)
+	}
+}
+
 func produceOf(acks int16, batch []byte) *kmsg.ProduceRequest {
 	q := kmsg.NewPtrProduceRequest()
 	q.Version, q.Acks = 12, acks
