@@ -110,12 +110,15 @@ func TestLiveRange(t *testing.T) {
 	p.sees("live-status", "1 new since")
 }
 
+// uncounted is a page's script with which the server counts nothing.
+const uncounted = `const ask = fetch; window.fetch = (...args) => !/v1.counts/.test(args[0]) ? ask(...args) : Promise.resolve(new Response(JSON.stringify({ title: "Query took too long", detail: "the query ran for 30 s", status: 422 }), { status: 422 }))`
+
 // Rows that were found stay when they cannot be counted.
 func TestNotCounted(t *testing.T) {
 	t.Parallel()
 	s := company(t)
 	p := blank(t, s)
-	p.onLoad(`const ask = fetch; window.fetch = (...args) => !/v1.counts/.test(args[0]) ? ask(...args) : Promise.resolve(new Response(JSON.stringify({ title: "Query took too long", detail: "the query ran for 30 s", status: 422 }), { status: 422 }))`)
+	p.onLoad(uncounted)
 	p.goTo("/?from=all&q=" + url.QueryEscape("upstream answered"))
 	p.settled()
 	p.sees("note", "the query ran for 30 s")
@@ -125,9 +128,9 @@ func TestNotCounted(t *testing.T) {
 	p.sees("detail", "event_id")
 }
 
-// The event that is shown beside the list is the one that was chosen last.
-func TestEmbedLate(t *testing.T) {
-	t.Parallel()
+// viewer opens the viewer with a token, by itself, and with a script.
+func viewer(t *testing.T, script string) *tab {
+	t.Helper()
 	s := newServer(t)
 	s.startWithKeys()
 	s.company()
@@ -136,8 +139,25 @@ func TestEmbedLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := blank(t, s)
-	p.onLoad(holdable)
+	p.onLoad(script)
 	p.goTo("/embed?from=all#token=" + token.Token)
+	return p
+}
+
+// In the viewer, too.
+func TestEmbedNotCounted(t *testing.T) {
+	t.Parallel()
+	p := viewer(t, uncounted)
+	p.sees("total", "the query ran for 30 s")
+	p.gone("message")
+	p.click("row")
+	p.sees("detail", "event_id")
+}
+
+// The event that is shown beside the list is the one that was chosen last.
+func TestEmbedLate(t *testing.T) {
+	t.Parallel()
+	p := viewer(t, holdable)
 	p.sees("total", "event")
 	ids := p.ids()
 	p.hold("/v1/events/" + ids[0])

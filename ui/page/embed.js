@@ -119,6 +119,7 @@ class Viewer {
     } catch (e) {
       if (e.name === "AbortError" || signal.aborted) return;
       if (e.kind === "invalid-filter") { this.query.error(e.doc); return; }
+      if (source.pages[0]) { clear(this.total, safe(e.message, 300)); return; }
       this.rows.el.hidden = true;
       this.message.hidden = false;
       message(this.message, e.doc?.title ?? "Not loaded", e.message, button("Try again", { on: () => this.run() }));
