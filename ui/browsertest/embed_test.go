@@ -110,6 +110,13 @@ func TestEmbed(t *testing.T) {
 	parent.keys("a", chromedp.ModifierCtrl)
 	parent.keys("\btenant_id:other\r")
 	p.sees("message", "No events")
+	p.expect(400)
+	parent.keys("a", chromedp.ModifierCtrl)
+	parent.keys("\b(user_id:ada\r")
+	p.sees("message", "Invalid filter")
+	p.sees("query-error", "column")
+	p.gone("row")
+	p.wait(`document.querySelector('[data-testid="total"]').textContent === ""`)
 
 	// The token ends with the key that made it: the product is asked for another.
 	root := s.keys()[0]

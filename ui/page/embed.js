@@ -13,7 +13,7 @@ import { client, get, watch } from "./api.js";
 import { detail, fetchEvent } from "./detail.js";
 import { button, clear, h, safe } from "./dom.js";
 import { plural, zone } from "./format.js";
-import { message, Rows } from "./rows.js";
+import { failure, message, Rows } from "./rows.js";
 import { applyFilter, QueryBox } from "./query.js";
 import { rangeButton } from "./range.js";
 import { Source } from "./source.js";
@@ -118,11 +118,14 @@ class Viewer {
       this.rows.draw();
     } catch (e) {
       if (e.name === "AbortError" || signal.aborted) return;
-      if (e.kind === "invalid-filter") { this.query.error(e.doc); return; }
-      if (source.pages[0]) { clear(this.total, safe(e.message, 300)); return; }
-      this.rows.el.hidden = true;
-      this.message.hidden = false;
-      message(this.message, e.doc?.title ?? "Not loaded", e.message, button("Try again", { on: () => this.run() }));
+      const found = Boolean(source.pages[0]); // and not counted
+      clear(this.total, found && safe(e.message, 300));
+      this.rows.el.hidden = !found;
+      this.message.hidden = found;
+      if (found) return;
+      const unread = e.kind === "invalid-filter";
+      if (unread) this.query.error(e.doc);
+      failure(this.message, e, null, unread ? null : () => this.run());
     }
   }
 
