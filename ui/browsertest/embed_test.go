@@ -113,7 +113,7 @@ func TestEmbed(t *testing.T) {
 	p.expect(400)
 	parent.keys("a", chromedp.ModifierCtrl)
 	parent.keys("\b(user_id:ada\r")
-	p.sees("message", "Invalid filter")
+	p.sees("message", "The filter cannot be read")
 	p.sees("query-error", "column")
 	p.gone("row")
 	p.wait(`document.querySelector('[data-testid="total"]').textContent === ""`)

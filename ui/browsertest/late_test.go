@@ -148,7 +148,7 @@ func viewer(t *testing.T, script string) *tab {
 func TestEmbedNotCounted(t *testing.T) {
 	t.Parallel()
 	p := viewer(t, uncounted)
-	p.sees("total", "the query ran for 30 s")
+	p.sees("total", "Not counted: the query ran for 30 s")
 	p.gone("message")
 	p.click("row")
 	p.sees("detail", "event_id")

@@ -119,13 +119,14 @@ class Viewer {
     } catch (e) {
       if (e.name === "AbortError" || signal.aborted) return;
       const found = Boolean(source.pages[0]); // and not counted
-      clear(this.total, found && safe(e.message, 300));
+      clear(this.total, found && ["Not counted: ", safe(e.message, 300)]);
       this.rows.el.hidden = !found;
       this.message.hidden = found;
       if (found) return;
-      const unread = e.kind === "invalid-filter";
-      if (unread) this.query.error(e.doc);
-      failure(this.message, e, null, unread ? null : () => this.run());
+      if (e.kind === "invalid-filter") {
+        this.query.error(e.doc);
+        message(this.message, "The filter cannot be read");
+      } else failure(this.message, e, null, () => this.run());
     }
   }
 
