@@ -2,16 +2,21 @@ package kafka
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"os/exec"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/daybook-log/daybook/internal/kafkatest"
+	"github.com/daybook-log/daybook/stream"
 )
 
 // run runs a client with input on its standard input.
@@ -137,50 +142,127 @@ func TestJava(t *testing.T) {
 	}
 }
 
-// Idempotent producers that are not franz-go, and the server restarted twice
-// while they publish: every event is stored once, and in order.
+// Idempotent producers that are not franz-go, while the server is restarted twice
+// with an answer on its way: every event is stored once, and in order.
 func TestClientsThroughRestarts(t *testing.T) {
 	for name, command := range map[string]func(*machine) *exec.Cmd{
-		"kcat": func(m *machine) *exec.Cmd {
-			return kafkatest.Kcat(t, "-E", "-P", "-b", m.addr(), "-t", DefaultTopic, "-X", "enable.idempotence=true", "-X", "linger.ms=1")
-		},
+		"kcat": func(m *machine) *exec.Cmd { return idempotentKcat(t, m, "-X", "linger.ms=1") },
 		"Java": func(m *machine) *exec.Cmd {
 			return kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", m.addr(), "--topic", DefaultTopic, "--command-property", "linger.ms=1")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const n = 3000
-			var want []string
-			for i := range n {
-				want = append(want, fmt.Sprintf("user-%d", i))
-			}
 			m := boot(t, Options{})
-			cmd := command(m)
-			var said bytes.Buffer
-			cmd.Stdout, cmd.Stderr = &said, &said
-			input, err := cmd.StdinPipe()
-			if err == nil {
-				err = cmd.Start()
+			c := begin(t, command(m))
+			asked := int64(0)
+			for range 2 {
+				c.publish(500)
+				m.await(t, 1)
+				var lost atomic.Bool
+				m.stream.do(func() error {
+					m.server.each((*conn).cut)
+					lost.Store(true)
+					return nil
+				})
+				c.publish(500)
+				until(t, lost.Load)
+				m = m.restart(t, Options{})
+				c.publish(500)
+				m.await(t, 1)
+				asked += m.server.metrics.BatchesAsked.Load()
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i, user := range want {
-				if i == n/3 || i == 2*n/3 {
-					m.await(t, 1)
-					m = m.restart(t, Options{})
-				}
-				if _, err := input.Write([]byte(eventOf(user) + "\n")); err != nil {
-					t.Fatalf("event %d: %v", i, err)
-				}
-			}
-			if err := errors.Join(input.Close(), cmd.Wait()); err != nil {
-				t.Errorf("%v\n%s", err, said.String())
-			}
-			if got := m.users(t); !slices.Equal(got, want) {
-				t.Errorf("%d events stored, %d published\n%s", len(got), n, said.String())
+			c.end()
+			c.stored(m)
+			if asked == 0 {
+				t.Error("no batch was asked for again")
 			}
 		})
+	}
+}
+
+// librdkafka, whose batches are on their way while appends fail: what it takes for
+// published is stored, once and in order. It takes the answer to a batch for that
+// to all before it, and gives up for ever when one is out of order for no reason.
+func TestKcatThroughFailures(t *testing.T) {
+	for name, failure := range map[string]error{"overloaded": stream.ErrOverloaded, "not known what was appended": context.DeadlineExceeded} {
+		for _, from := range []int64{0, 1} { // events that are accepted before appends fail
+			t.Run(fmt.Sprintf("%s, from %d", name, from), func(t *testing.T) {
+				for seed := range uint64(4) {
+					m := boot(t, Options{})
+					chance := rand.New(rand.NewPCG(seed, 0))
+					failures := 0
+					m.stream.do(func() error { // called by one connection at a time
+						if m.metrics.Accepted.Load() >= from && failures < 30 && chance.IntN(10) < 6 {
+							failures++
+							return fmt.Errorf("append: %w", failure)
+						}
+						return nil
+					})
+					c := begin(t, idempotentKcat(t, m, "-X", "linger.ms=0", "-X", "batch.num.messages=3", "-X", "retry.backoff.ms=5"))
+					c.publish(60)
+					c.end()
+					c.stored(m)
+				}
+			})
+		}
+	}
+}
+
+// idempotentKcat does not give up when the server is away.
+func idempotentKcat(t testing.TB, m *machine, args ...string) *exec.Cmd {
+	t.Helper()
+	return kafkatest.Kcat(t, append([]string{"-E", "-P", "-b", m.addr(), "-t", DefaultTopic, "-X", "enable.idempotence=true"}, args...)...)
+}
+
+// client is a producer's program that reads events from its standard input.
+type client struct {
+	t     *testing.T
+	cmd   *exec.Cmd
+	input io.WriteCloser
+	said  bytes.Buffer // by the program; read when it has ended
+	want  []string     // the users of the events that it was given
+}
+
+func begin(t *testing.T, cmd *exec.Cmd) *client {
+	t.Helper()
+	c := &client{t: t, cmd: cmd}
+	cmd.Stdout, cmd.Stderr = &c.said, &c.said
+	var err error
+	if c.input, err = cmd.StdinPipe(); err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// publish gives it n more events.
+func (c *client) publish(n int) {
+	c.t.Helper()
+	for range n {
+		user := fmt.Sprintf("user-%d", len(c.want))
+		c.want = append(c.want, user)
+		if _, err := io.WriteString(c.input, eventOf(user)+"\n"); err != nil {
+			c.end()
+			c.t.Fatalf("%s: %v\n%s", user, err, c.said.String())
+		}
+	}
+}
+
+// end waits until it has published all and ended.
+func (c *client) end() {
+	c.t.Helper()
+	if err := errors.Join(c.input.Close(), c.cmd.Wait()); err != nil {
+		c.t.Errorf("%v\n%s", err, c.said.String())
+	}
+}
+
+// stored checks that its events are stored, once each and in order.
+func (c *client) stored(m *machine) {
+	c.t.Helper()
+	if got := m.users(c.t); !slices.Equal(got, c.want) {
+		c.t.Errorf("%d events stored, %d published\n%s", len(got), len(c.want), c.said.String())
 	}
 }
 

@@ -49,9 +49,10 @@
 //   - An idempotent producer (the default of the Java client and of franz-go;
 //     enable.idempotence=true in librdkafka, idempotent: true in kafkajs). An
 //     event of such a producer that has no event_id gets one made from its
-//     record's place in the producer's sequence. So a batch that is sent again
-//     is the same events again, also when the server was restarted meanwhile
-//     and has forgotten the producer.
+//     record's place in the producer's sequence and its timestamp. So a batch
+//     that is sent again is the same events again, also when the server was
+//     restarted meanwhile and has forgotten the producer. kafkajs sends other
+//     timestamps then, unless the message was given one.
 //   - Without both, a batch that is sent again is other events, as in Kafka.
 //
 // The identity is a UUIDv8 (RFC 9562):
@@ -73,17 +74,29 @@
 //	a higher epoch, from number 0         appended
 //	a lower epoch                         INVALID_PRODUCER_EPOCH
 //
+// With one exception, for what the producer does not know to be missing. When a
+// batch was not appended, those that the producer had sent behind it, and that the
+// server reads before the producer has heard, are answered
+// NOT_ENOUGH_REPLICAS_AFTER_APPEND, until what is missing has come again and been
+// appended: they are to be sent again too, and nobody's numbers are wrong.
+// OUT_OF_ORDER_SEQUENCE_NUMBER makes librdkafka before 2.3 give up for ever, and
+// others begin a new sequence, in which a batch that was appended after all would
+// be other events.
+//
 // A broker has the sequences in its log; here they are in memory. The sequence
 // of a producer that is not remembered, after a restart most likely, may go on
 // anywhere, and the first batch to arrive need not be the first that was not
 // answered: the connection of that one may have been refused, and the next
-// accepted. So a batch that is not number 0 is answered once with the code for
-// what may have been appended or not, NOT_ENOUGH_REPLICAS_AFTER_APPEND. The client
-// then sends again from the oldest batch that was not answered. The earliest
-// number seen is appended when it comes again, and then what follows it. Neither
-// UNKNOWN_PRODUCER_ID nor OUT_OF_ORDER_SEQUENCE_NUMBER is said for this. They
-// would make the client begin a new sequence, in which a batch that was appended
-// already would be other events.
+// accepted. librdkafka would take the answer to the later for that to both, and
+// the earlier would be lost. So a batch that is not number 0 is answered
+// NOT_ENOUGH_REPLICAS_AFTER_APPEND, which is true of it: it may be in the log. The
+// producer then sends again from the oldest that was not answered. The earliest
+// number that has come is appended when it comes again over the connection on
+// which it was last answered so, and then what follows it. UNKNOWN_PRODUCER_ID is
+// never said.
+//
+// With acks=0 sequence numbers are passed over: who hears no answer sends nothing
+// again.
 //
 // # Answers to failures
 //
@@ -93,7 +106,7 @@
 //	the log has failed, and what it holds is        NOT_ENOUGH_REPLICAS_AFTER_APPEND, likewise
 //	not known until it is opened again
 //	the server is stopping                          NOT_LEADER_OR_FOLLOWER
-//	nothing is known of an idempotent producer      NOT_ENOUGH_REPLICAS_AFTER_APPEND, once: see above
+//	batches before this one have to come first      NOT_ENOUGH_REPLICAS_AFTER_APPEND
 //
 // The base offset of an answer is -1 when the events of the batch do not lie in
 // a row, because some of them had been published before.

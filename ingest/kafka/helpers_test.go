@@ -129,8 +129,9 @@ func start(t testing.TB, fsys vfs.FS, dir string, o Options) *machine {
 	return m
 }
 
-// restart stops the Daybook as a crash would, with nothing frozen, and starts
-// another over what is on the disk.
+// restart stops the Daybook, with nothing frozen, as after a crash, but for what
+// the listener has read, which it answers; and starts another over what is on the
+// disk.
 func (m *machine) restart(t testing.TB, o Options) *machine {
 	t.Helper()
 	m.stop()

@@ -25,7 +25,7 @@ type Metrics struct {
 	BatchesRepeat  atomic.Int64 // record batches that an idempotent producer sent again, and that were not appended again
 	BatchesRefused atomic.Int64 // record batches refused because of what was in them
 	BatchesFailed  atomic.Int64 // record batches that were good and not acknowledged, because the append failed
-	BatchesAsked   atomic.Int64 // record batches that a producer of which nothing was known was asked to send again
+	BatchesAsked   atomic.Int64 // record batches that an idempotent producer was told to send again, after earlier ones
 	BatchesOutside atomic.Int64 // record batches refused because their sequence numbers do not continue the producer's
 
 	Withdrawn   atomic.Int64 // good events that were not appended, because their batch had one that was refused

@@ -115,7 +115,9 @@ func (c *conn) produce(ctx context.Context, h header, body []byte) error {
 		return err
 	}
 	for i := range q.parts {
-		c.enter(ctx, &q.parts[i])
+		if q.acks != 0 { // else nobody hears that a batch is to be sent again
+			c.enter(ctx, &q.parts[i])
+		}
 	}
 	c.join(a, weight)
 	return nil
@@ -272,13 +274,16 @@ func (c *conn) add(g *group, p *part, start int) {
 
 // outOfSequence says why a batch has no turn.
 func (c *conn) outOfSequence(p *producer, b *kmsg.RecordBatch, code *kerr.Error) *refusal {
-	next := &p.taken
-	if !next.known {
-		c.s.metrics.BatchesAsked.Add(1)
+	next := p.taken.place
+	if code != kerr.NotEnoughReplicasAfterAppend {
+		c.s.metrics.BatchesOutside.Add(1)
+		return refuse(code, "the record batch has epoch %d and sequence number %d; next is epoch %d, number %d", b.ProducerEpoch, b.FirstSequence, next.epoch, next.next)
+	}
+	c.s.metrics.BatchesAsked.Add(1)
+	if !p.taken.known {
 		return refuse(code, "nothing is known of producer %d, which has come to number %d: send the oldest batch that was not answered again", b.ProducerID, b.FirstSequence)
 	}
-	c.s.metrics.BatchesOutside.Add(1)
-	return refuse(code, "the record batch has epoch %d and sequence number %d; next is epoch %d, number %d", b.ProducerEpoch, b.FirstSequence, next.epoch, next.next)
+	return refuse(code, "record batches from epoch %d, number %d on were not appended: send them again, and then this one of number %d", next.epoch, next.next, b.FirstSequence)
 }
 
 func (c *conn) leave(p *part) {

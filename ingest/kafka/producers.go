@@ -8,6 +8,7 @@ import (
 	"math"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 
@@ -22,10 +23,7 @@ const (
 	// remembered is how many of a producer's last batches can be answered again
 	// with their offset. Clients have at most five on the way.
 	remembered = 5
-	// maxAsked is how often a producer of which nothing is known is asked to
-	// send a batch again: those on the way come twice at most before the oldest.
-	maxAsked = 2 * remembered
-	// maxProducers is how many producers are remembered, each in about 300
+	// maxProducers is how many producers are remembered, each in about 500
 	// bytes; past it the one that was silent for longest is forgotten.
 	maxProducers = 50_000
 	// forgetAfter is how long a silent producer is remembered, as in Kafka.
@@ -55,23 +53,40 @@ type producer struct {
 	taken    sequence // with all batches that were accepted
 	appended sequence // with all that were appended: the same unless some are on their way
 	asked    asked    // while nothing is known
+	owed     place    // what of the sequence lies between taken and this, the client was told to send again
 	onTheWay []*turn
 	recent   [remembered]turn // the last that were appended, oldest first; the zero turn: none
 }
 
-// sequence is how far a producer has come.
-type sequence struct {
-	known bool // anything is known
+// place is a place in a producer's sequence.
+type place struct {
 	epoch int16
 	next  int32 // the number of the record to come
+}
+
+// before reports whether a comes before b.
+func (a place) before(b place) bool {
+	if a.epoch != b.epoch {
+		return a.epoch < b.epoch
+	}
+	return a.next != b.next && after(b.next, -int64(a.next)) < math.MaxInt32/2
+}
+
+// plus returns the place n records later.
+func (a place) plus(n int32) place { return place{a.epoch, after(a.next, int64(n))} }
+
+// sequence is how far a producer has come.
+type sequence struct {
+	place
+	known bool  // anything is
 	count int64 // records in a row before next that were appended
 }
 
 // asked is what a producer of which nothing is known was asked to send again.
 type asked struct {
-	epoch int16
-	first int32 // the earliest number that it has come with
-	times int
+	place                    // the earliest that it has come with
+	over  weak.Pointer[conn] // the connection over which it last did
+	any   bool               // it has been asked
 }
 
 // turn is a batch's place in its producer's sequence.
@@ -99,7 +114,7 @@ func after(seq int32, n int64) int32 { return int32((int64(seq) + n) & (1<<31 - 
 // the turn is a new one; answer it with the outcome of a turn that it repeats;
 // or refuse it.
 func (p *producer) accept(epoch int16, first, n int32) (t *turn, repeat bool, refusal *kerr.Error) {
-	s := &p.taken
+	s, at := &p.taken, place{epoch, first}
 	if s.known && epoch < s.epoch {
 		return nil, false, kerr.InvalidProducerEpoch
 	}
@@ -114,45 +129,65 @@ func (p *producer) accept(epoch int16, first, n int32) (t *turn, repeat bool, re
 			return t, true, nil
 		}
 	}
-	switch {
-	case !s.known:
-		if !p.begins(epoch, first) {
-			return nil, false, kerr.NotEnoughReplicasAfterAppend
-		}
-	case epoch > s.epoch:
-		if first != 0 {
-			return nil, false, kerr.OutOfOrderSequenceNumber
-		}
-	case first != s.next:
-		behind := int64(after(s.next, -int64(first)))
-		if int64(n) <= behind && behind <= s.count && len(p.onTheWay) == 0 {
-			return nil, false, kerr.DuplicateSequenceNumber
-		}
-		return nil, false, kerr.OutOfOrderSequenceNumber
+	if s.known {
+		refusal = p.follows(at, n)
+	} else if refusal = p.begins(at); refusal == nil {
+		s.known, s.place = true, at
+		p.appended = *s
+	}
+	if refusal == kerr.NotEnoughReplicasAfterAppend && p.owed.before(at.plus(n)) {
+		p.owed = at.plus(n)
+	}
+	if refusal != nil {
+		return nil, false, refusal
 	}
 	t = &turn{producer: p, epoch: epoch, first: first, count: n}
 	p.taken = s.with(t)
+	if p.owed.before(p.taken.place) {
+		p.owed = p.taken.place
+	}
 	p.onTheWay = append(p.onTheWay, t)
 	return t, false, nil
 }
 
-// begins reports whether the sequence of a producer of which nothing is known
-// goes on with this batch, and else notes that it is asked to send it again. A
-// client with several batches on the way may come with a later one first, when
-// the server was not there yet to take the connection of the first. Asked
-// again, it begins with the oldest that was not answered. One that does not is
-// taken at its word in the end.
-func (p *producer) begins(epoch int16, first int32) bool {
-	a := &p.asked
-	if first == 0 || a.times >= maxAsked || a.times > 0 && epoch == a.epoch && first == a.first {
-		return true
+// begins says why the sequence of a producer of which nothing is known does not
+// go on at this place; nil: it does. A client with several batches on the way may
+// come with a later one first, when the connection of the earlier was lost. To
+// accept it would be to lose the earlier, as some clients take it for the answer
+// to both. So the client is told to send it again, and having heard that, on the
+// same connection, it begins with the oldest that was not answered.
+func (p *producer) begins(at place) *kerr.Error {
+	a, now := &p.asked, asked{place: at, over: weak.Make(p.owner), any: true}
+	switch {
+	case a.any && at.epoch < a.epoch:
+		return kerr.InvalidProducerEpoch
+	case at.next == 0 || *a == now:
+		return nil
+	case !a.any:
+		p.owed = at
+		fallthrough
+	case at.epoch > a.epoch || !a.before(at):
+		*a = now
 	}
-	behind := after(a.first, -int64(first))
-	if a.times == 0 || epoch < a.epoch || epoch == a.epoch && behind < math.MaxInt32/2 {
-		a.epoch, a.first = epoch, first
+	return kerr.NotEnoughReplicasAfterAppend
+}
+
+// follows says why a batch of n records at this place is not the next; nil: it
+// is. What leaves a gap because the client was told to send the batches before it
+// again, and has not heard or not done so yet, is only to be sent again as well.
+func (p *producer) follows(at place, n int32) *kerr.Error {
+	s := &p.taken
+	switch {
+	case at == s.place || at.epoch > s.epoch && at.next == 0:
+		return nil
+	case s.before(at) && s.before(p.owed):
+		return kerr.NotEnoughReplicasAfterAppend
+	case at.epoch == s.epoch && len(p.onTheWay) == 0:
+		if behind := int64(after(s.next, -int64(at.next))); int64(n) <= behind && behind <= s.count {
+			return kerr.DuplicateSequenceNumber
+		}
 	}
-	a.times++
-	return false
+	return kerr.OutOfOrderSequenceNumber
 }
 
 // with returns the sequence with t at its end.
@@ -161,7 +196,7 @@ func (s sequence) with(t *turn) sequence {
 	if !s.known || s.epoch != t.epoch {
 		count = 0
 	}
-	return sequence{known: true, epoch: t.epoch, next: after(t.first, int64(t.count)), count: count + int64(t.count)}
+	return sequence{place: place{t.epoch, t.first}.plus(t.count), known: true, count: count + int64(t.count)}
 }
 
 // land notes that t, the first on the way, was appended at base.
@@ -182,9 +217,10 @@ func (p *producer) withdraw(t *turn) {
 	for _, t := range p.onTheWay {
 		p.taken = p.taken.with(t)
 	}
+	p.owed = p.taken.place // the client knows that what came after it does not follow
 }
 
-// fail notes that nothing of what is on the way will be appended.
+// fail notes that nothing of what is on the way will be appended: it is owed.
 func (p *producer) fail() {
 	for _, t := range p.onTheWay {
 		t.state = failed

@@ -1,11 +1,14 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
+	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,7 +44,7 @@ func TestSequences(t *testing.T) {
 		"a later one, numbers wrap":    {{0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, again, 0, false}, {0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, nil, 0, false}, {0, 5, 1, nil, 7, false}},
 		"a later one, then the first":  {{0, 2, 1, again, 0, false}, {0, 0, 2, nil, 0, false}, {0, 2, 1, nil, 2, false}},
 		"given up when asked":          {{0, 100, 2, again, 0, false}, {1, 0, 2, nil, 0, false}, {0, 100, 2, kerr.InvalidProducerEpoch, 0, false}},
-		"a later epoch comes first":    {{1, 3, 1, again, 0, false}, {0, 100, 2, again, 0, false}, {0, 100, 2, nil, 0, false}, {1, 0, 3, nil, 2, false}, {1, 3, 1, nil, 5, false}},
+		"a later epoch comes first":    {{1, 3, 1, again, 0, false}, {0, 100, 2, kerr.InvalidProducerEpoch, 0, false}, {1, 0, 3, nil, 0, false}, {1, 3, 1, nil, 3, false}},
 		"a new epoch begins at 0":      {{0, 0, 2, nil, 0, false}, {1, 2, 1, kerr.OutOfOrderSequenceNumber, 0, false}, {1, 0, 1, nil, 2, false}, {1, 1, 1, nil, 3, false}},
 		"an old epoch is over":         {{3, 0, 2, nil, 0, false}, {2, 2, 1, kerr.InvalidProducerEpoch, 0, false}, {3, 2, 1, nil, 2, false}},
 		"a batch of an old epoch":      {{0, 0, 2, nil, 0, false}, {1, 0, 2, nil, 2, false}, {0, 0, 2, kerr.InvalidProducerEpoch, 0, false}, {1, 0, 2, nil, 2, true}},
@@ -71,13 +74,56 @@ func TestSequences(t *testing.T) {
 	}
 }
 
-// A producer that sends nothing again is taken at its word in the end.
-func TestSequenceNeverBegunAgain(t *testing.T) {
-	p := &producer{}
-	for i := range int32(2 * maxAsked) {
-		if _, _, refused := p.accept(0, 100+i, 1); (refused == nil) != (i >= maxAsked) {
-			t.Errorf("batch %d: %v", i, refused)
-		}
+// What was not appended is owed: however often it fails, and whatever was known
+// of the producer, what comes after it is to be sent again and not out of order.
+func TestSequencesOwed(t *testing.T) {
+	for name, steps := range map[string]struct {
+		before []place // batches of 2 that come first
+		at     place
+	}{
+		"from number 0":      {nil, place{0, 0}},
+		"nothing is known":   {[]place{{0, 100}}, place{0, 100}},
+		"goes on":            {[]place{{0, 0}}, place{0, 2}},
+		"a new epoch begins": {[]place{{0, 0}}, place{1, 0}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := &producer{}
+			for _, at := range steps.before {
+				if turn, _, _ := p.accept(at.epoch, at.next, 2); turn != nil {
+					p.land(turn, 0)
+				}
+			}
+			refused := func(at place, n int32, want *kerr.Error) {
+				t.Helper()
+				if turn, repeat, refusal := p.accept(at.epoch, at.next, n); turn != nil || repeat || refusal != want {
+					t.Fatalf("%v: %v, want %v", at, refusal, want)
+				}
+			}
+			accepted := func(at place, n int32) *turn {
+				t.Helper()
+				turn, repeat, refusal := p.accept(at.epoch, at.next, n)
+				if turn == nil || repeat {
+					t.Fatalf("%v: repeat %v, %v", at, repeat, refusal)
+				}
+				return turn
+			}
+			a := steps.at
+			b, c := a.plus(2), a.plus(3)
+			for range 20 {
+				accepted(a, 2)
+				accepted(b, 1)
+				p.fail()
+				refused(c, 4, kerr.NotEnoughReplicasAfterAppend)
+				refused(b, 1, kerr.NotEnoughReplicasAfterAppend)
+			}
+			p.land(accepted(a, 2), 10)
+			refused(c, 4, kerr.NotEnoughReplicasAfterAppend) // until b has come
+			p.land(accepted(b, 1), 12)
+			p.land(accepted(c, 4), 13)
+			refused(c.plus(5), 1, kerr.OutOfOrderSequenceNumber) // nothing is owed any more
+			p.withdraw(accepted(c.plus(4), 1))
+			refused(c.plus(5), 1, kerr.OutOfOrderSequenceNumber)
+		})
 	}
 }
 
@@ -182,6 +228,19 @@ func TestRetryAfterRestart(t *testing.T) {
 	}
 }
 
+// Who hears no answer is not told to send again: what comes is appended.
+func TestSequenceWithoutAnswers(t *testing.T) {
+	m := boot(t, Options{})
+	r := m.raw(t)
+	for _, first := range []int32{7, 9} {
+		r.send(produceOf(0, numbered(9, 0, first, eventOf("alice"))))
+	}
+	m.await(t, 2)
+	if got := m.users(t); !slices.Equal(got, []string{"alice", "alice"}) {
+		t.Error(got)
+	}
+}
+
 // A real producer through failed appends, cut connections and restarts: every
 // event is stored once and in order, although none has an identity of its own.
 func TestFranzThroughFaults(t *testing.T) {
@@ -219,6 +278,68 @@ func TestFranzThroughFaults(t *testing.T) {
 	if got := m.users(t); !slices.Equal(got, want) {
 		t.Errorf("%d events stored, %d published", len(got), n)
 	}
+}
+
+// A producer whose request is lost after a restart, while the next arrives over
+// another connection: once, and twice. franz-go opens one for each request.
+func TestFranzRequestsLost(t *testing.T) {
+	for lost := range int32(3) {
+		t.Run(fmt.Sprint(lost), func(t *testing.T) {
+			m := boot(t, Options{})
+			var losing atomic.Int32
+			cl := franz(t, m, kgo.RecordRetries(math.MaxInt32), kgo.RequestRetries(math.MaxInt32), kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }),
+				kgo.ProducerBatchMaxBytes(1000), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(10*time.Millisecond),
+				kgo.Dialer(func(ctx context.Context, network, host string) (net.Conn, error) {
+					nc, err := new(net.Dialer).DialContext(ctx, network, host)
+					return &losingConn{Conn: nc, marker: []byte("user-50"), left: &losing}, err
+				}))
+			var want []string
+			publish := func(n int) {
+				t.Helper()
+				for range n {
+					user := fmt.Sprintf("user-%d", len(want))
+					want = append(want, user)
+					cl.Produce(t.Context(), kgo.StringRecord(eventOf(user)), func(_ *kgo.Record, err error) {
+						if err != nil {
+							t.Errorf("%s: %v", user, err)
+						}
+					})
+				}
+				if err := cl.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			publish(50)
+			m = m.restart(t, Options{})
+			losing.Store(lost)
+			publish(200)
+			if got := m.users(t); !slices.Equal(got, want) {
+				t.Errorf("%d events stored, %d published: %v", len(got), len(want), got)
+			}
+			if left, asked := losing.Load(), m.server.metrics.BatchesAsked.Load(); left > 0 || asked == 0 {
+				t.Errorf("%d requests were not lost, %d batches were asked for again", left, asked)
+			}
+		})
+	}
+}
+
+// losingConn is a client's connection that breaks in the midst of a request that
+// holds marker, as long as left is above 0.
+type losingConn struct {
+	net.Conn
+	marker []byte
+	left   *atomic.Int32
+}
+
+func (c *losingConn) Write(b []byte) (int, error) {
+	if !bytes.Contains(b, c.marker) || c.left.Load() <= 0 {
+		return c.Conn.Write(b)
+	}
+	time.Sleep(20 * time.Millisecond) // in which the client makes the next ready
+	c.left.Add(-1)
+	_, _ = c.Conn.Write(b[:10])
+	_ = c.Conn.Close()
+	return 10, net.ErrClosed
 }
 
 // Identities are those of the place in the sequence, and sort by time.
