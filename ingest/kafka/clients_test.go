@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -148,7 +149,7 @@ func TestClientsThroughRestarts(t *testing.T) {
 	for name, command := range map[string]func(*machine) *exec.Cmd{
 		"kcat": func(m *machine) *exec.Cmd { return idempotentKcat(t, m, "-X", "linger.ms=1") },
 		"Java": func(m *machine) *exec.Cmd {
-			return kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", m.addr(), "--topic", DefaultTopic, "--command-property", "linger.ms=1")
+			return kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", m.addr(), "--topic", DefaultTopic, "--command-property", "linger.ms=1", "--message-send-max-retries", "2147483647")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,6 +206,48 @@ func TestKcatThroughFailures(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A producer that tries a batch a few times only, and appends that fail for
+// longer: it gives batches up, says so, and what it publishes later is stored.
+func TestClientsThatGiveUp(t *testing.T) {
+	for name, command := range map[string]func(*machine) *exec.Cmd{
+		"kcat": func(m *machine) *exec.Cmd { return idempotentKcat(t, m, "-X", "linger.ms=1", "-X", "retries=2") },
+		"Java": func(m *machine) *exec.Cmd {
+			return kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", m.addr(), "--topic", DefaultTopic, "--command-property", "linger.ms=1", "--message-send-max-retries", "2")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := boot(t, Options{})
+			c := begin(t, command(m))
+			c.publish(500)
+			m.await(t, 1)
+			var appends atomic.Int64
+			m.stream.do(func() error {
+				appends.Add(1)
+				return fmt.Errorf("append: %w", stream.ErrOverloaded)
+			})
+			c.publish(500)
+			until(t, func() bool { return appends.Load() > 3 }) // one at least was given up
+			m.stream.do(nil)
+			until(t, func() bool { // what is under way may be given up, too
+				c.publish(20)
+				time.Sleep(100 * time.Millisecond)
+				return slices.Contains(m.users(t), c.want[len(c.want)-20])
+			})
+			_ = c.input.Close()
+			_ = c.cmd.Wait() // says that some were not published
+			next := 0
+			for _, user := range m.users(t) {
+				i := slices.Index(c.want[next:], user)
+				if i < 0 {
+					t.Fatalf("%s is stored twice, or behind %s", user, c.want[next-1])
+				}
+				next += i + 1
+			}
+		})
 	}
 }
 

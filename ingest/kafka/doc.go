@@ -74,26 +74,24 @@
 //	a higher epoch, from number 0         appended
 //	a lower epoch                         INVALID_PRODUCER_EPOCH
 //
-// With one exception, for what the producer does not know to be missing. When a
-// batch was not appended, those that the producer had sent behind it, and that the
-// server reads before the producer has heard, are answered
-// NOT_ENOUGH_REPLICAS_AFTER_APPEND, until what is missing has come again and been
-// appended: they are to be sent again too, and nobody's numbers are wrong.
-// OUT_OF_ORDER_SEQUENCE_NUMBER makes librdkafka before 2.3 give up for ever, and
-// others begin a new sequence, in which a batch that was appended after all would
-// be other events.
+// With one exception, for a gap that is not the producer's doing. When a batch was
+// not appended, those behind it that the server reads before the producer has
+// heard are not out of order, which makes librdkafka before 2.3 give up for ever,
+// and others begin a new sequence. They are answered NOT_ENOUGH_REPLICAS, so that
+// the producer sends them again, behind the one that failed.
 //
 // A broker has the sequences in its log; here they are in memory. The sequence
 // of a producer that is not remembered, after a restart most likely, may go on
 // anywhere, and the first batch to arrive need not be the first that was not
 // answered: the connection of that one may have been refused, and the next
 // accepted. librdkafka would take the answer to the later for that to both, and
-// the earlier would be lost. So a batch that is not number 0 is answered
-// NOT_ENOUGH_REPLICAS_AFTER_APPEND, which is true of it: it may be in the log. The
-// producer then sends again from the oldest that was not answered. The earliest
-// number that has come is appended when it comes again over the connection on
-// which it was last answered so, and then what follows it. UNKNOWN_PRODUCER_ID is
-// never said.
+// the earlier would be lost; others would number anew what is in the log already.
+// So a batch that is not number 0 is answered NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+// which is true of it: it may be in the log. UNKNOWN_PRODUCER_ID is never said.
+//
+// Told so, a producer begins again, over the same connection, with the oldest batch
+// that it has not given up. The sequence of one that was not known goes on there;
+// of one that was known it is then said whether that is in order.
 //
 // With acks=0 sequence numbers are passed over: who hears no answer sends nothing
 // again.
@@ -106,7 +104,8 @@
 //	the log has failed, and what it holds is        NOT_ENOUGH_REPLICAS_AFTER_APPEND, likewise
 //	not known until it is opened again
 //	the server is stopping                          NOT_LEADER_OR_FOLLOWER
-//	batches before this one have to come first      NOT_ENOUGH_REPLICAS_AFTER_APPEND
+//	a batch before this one was not appended        NOT_ENOUGH_REPLICAS
+//	nothing is known of an idempotent producer      NOT_ENOUGH_REPLICAS_AFTER_APPEND
 //
 // The base offset of an answer is -1 when the events of the batch do not lie in
 // a row, because some of them had been published before.

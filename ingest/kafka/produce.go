@@ -275,7 +275,7 @@ func (c *conn) add(g *group, p *part, start int) {
 // outOfSequence says why a batch has no turn.
 func (c *conn) outOfSequence(p *producer, b *kmsg.RecordBatch, code *kerr.Error) *refusal {
 	next := p.taken.place
-	if code != kerr.NotEnoughReplicasAfterAppend {
+	if !again(code) {
 		c.s.metrics.BatchesOutside.Add(1)
 		return refuse(code, "the record batch has epoch %d and sequence number %d; next is epoch %d, number %d", b.ProducerEpoch, b.FirstSequence, next.epoch, next.next)
 	}

@@ -52,7 +52,7 @@ type producer struct {
 
 	taken    sequence // with all batches that were accepted
 	appended sequence // with all that were appended: the same unless some are on their way
-	asked    asked    // while nothing is known
+	told     told     // since the last that was accepted
 	owed     place    // what of the sequence lies between taken and this, the client was told to send again
 	onTheWay []*turn
 	recent   [remembered]turn // the last that were appended, oldest first; the zero turn: none
@@ -82,11 +82,12 @@ type sequence struct {
 	count int64 // records in a row before next that were appended
 }
 
-// asked is what a producer of which nothing is known was asked to send again.
-type asked struct {
-	place                    // the earliest that it has come with
-	over  weak.Pointer[conn] // the connection over which it last did
-	any   bool               // it has been asked
+// told is the last batch that the client was told to send again. The connection is
+// held weakly: producers are remembered for longer.
+type told struct {
+	place
+	over weak.Pointer[conn] // the connection over which it came
+	any  bool
 }
 
 // turn is a batch's place in its producer's sequence.
@@ -135,12 +136,16 @@ func (p *producer) accept(epoch int16, first, n int32) (t *turn, repeat bool, re
 		s.known, s.place = true, at
 		p.appended = *s
 	}
-	if refusal == kerr.NotEnoughReplicasAfterAppend && p.owed.before(at.plus(n)) {
-		p.owed = at.plus(n)
+	if again(refusal) {
+		p.told = told{at, weak.Make(p.owner), true}
+		if p.owed.before(at.plus(n)) {
+			p.owed = at.plus(n)
+		}
 	}
 	if refusal != nil {
 		return nil, false, refusal
 	}
+	p.told = told{}
 	t = &turn{producer: p, epoch: epoch, first: first, count: n}
 	p.taken = s.with(t)
 	if p.owed.before(p.taken.place) {
@@ -150,38 +155,46 @@ func (p *producer) accept(epoch int16, first, n int32) (t *turn, repeat bool, re
 	return t, false, nil
 }
 
+// again reports whether a batch refused with this code is to be sent again.
+func again(refusal *kerr.Error) bool {
+	return refusal == kerr.NotEnoughReplicas || refusal == kerr.NotEnoughReplicasAfterAppend
+}
+
+// anew reports whether the client was told to send again, and does: over the
+// connection on which it was told, it does not go on but begin with this batch. As
+// clients begin with the oldest that was not answered, none before it will come.
+func (p *producer) anew(at place) bool {
+	return p.told.any && p.told.over == weak.Make(p.owner) && !p.told.before(at)
+}
+
 // begins says why the sequence of a producer of which nothing is known does not
 // go on at this place; nil: it does. A client with several batches on the way may
 // come with a later one first, when the connection of the earlier was lost. To
 // accept it would be to lose the earlier, as some clients take it for the answer
-// to both. So the client is told to send it again, and having heard that, on the
-// same connection, it begins with the oldest that was not answered.
+// to both. So the client is told to send it again.
 func (p *producer) begins(at place) *kerr.Error {
-	a, now := &p.asked, asked{place: at, over: weak.Make(p.owner), any: true}
 	switch {
-	case a.any && at.epoch < a.epoch:
+	case p.told.any && at.epoch < p.told.epoch:
 		return kerr.InvalidProducerEpoch
-	case at.next == 0 || *a == now:
+	case at.next == 0 || p.anew(at):
 		return nil
-	case !a.any:
+	case !p.told.any:
 		p.owed = at
-		fallthrough
-	case at.epoch > a.epoch || !a.before(at):
-		*a = now
 	}
 	return kerr.NotEnoughReplicasAfterAppend
 }
 
 // follows says why a batch of n records at this place is not the next; nil: it
 // is. What leaves a gap because the client was told to send the batches before it
-// again, and has not heard or not done so yet, is only to be sent again as well.
+// again, and has not heard or not done so yet, is only to be sent again as well;
+// unless the client has given them up.
 func (p *producer) follows(at place, n int32) *kerr.Error {
 	s := &p.taken
 	switch {
 	case at == s.place || at.epoch > s.epoch && at.next == 0:
 		return nil
-	case s.before(at) && s.before(p.owed):
-		return kerr.NotEnoughReplicasAfterAppend
+	case s.before(at) && s.before(p.owed) && !p.anew(at):
+		return kerr.NotEnoughReplicas
 	case at.epoch == s.epoch && len(p.onTheWay) == 0:
 		if behind := int64(after(s.next, -int64(at.next))); int64(n) <= behind && behind <= s.count {
 			return kerr.DuplicateSequenceNumber

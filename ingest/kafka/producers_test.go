@@ -40,8 +40,10 @@ func TestSequences(t *testing.T) {
 		"five are remembered":          {{0, 0, 1, nil, 0, false}, {0, 1, 1, nil, 1, false}, {0, 2, 1, nil, 2, false}, {0, 3, 1, nil, 3, false}, {0, 4, 1, nil, 4, false}, {0, 0, 1, nil, 0, true}, {0, 5, 1, nil, 5, false}, {0, 1, 1, nil, 1, true}, {0, 0, 1, kerr.DuplicateSequenceNumber, 0, false}},
 		"begun before it was known":    {{0, 100, 2, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}, {0, 99, 1, kerr.OutOfOrderSequenceNumber, 0, false}},
 		"several on the way":           {{0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}},
-		"a later one comes first":      {{0, 102, 1, again, 0, false}, {0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}},
-		"a later one, numbers wrap":    {{0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, again, 0, false}, {0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, nil, 0, false}, {0, 5, 1, nil, 7, false}},
+		"a later one comes first":      {{0, 102, 1, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}},
+		"the oldest is given up":       {{0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 103, 1, again, 0, false}, {0, 102, 1, nil, 0, false}, {0, 103, 1, nil, 1, false}},
+		"one by one, and given up":     {{0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 102, 1, nil, 0, false}},
+		"a later one, numbers wrap":    {{0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, nil, 0, false}, {0, 5, 1, nil, 7, false}},
 		"a later one, then the first":  {{0, 2, 1, again, 0, false}, {0, 0, 2, nil, 0, false}, {0, 2, 1, nil, 2, false}},
 		"given up when asked":          {{0, 100, 2, again, 0, false}, {1, 0, 2, nil, 0, false}, {0, 100, 2, kerr.InvalidProducerEpoch, 0, false}},
 		"a later epoch comes first":    {{1, 3, 1, again, 0, false}, {0, 100, 2, kerr.InvalidProducerEpoch, 0, false}, {1, 0, 3, nil, 0, false}, {1, 3, 1, nil, 3, false}},
@@ -75,56 +77,76 @@ func TestSequences(t *testing.T) {
 }
 
 // What was not appended is owed: however often it fails, and whatever was known
-// of the producer, what comes after it is to be sent again and not out of order.
+// of the producer, what comes after it is to be sent again and not out of order;
+// until the producer gives it up.
 func TestSequencesOwed(t *testing.T) {
-	for name, steps := range map[string]struct {
+	for name, c := range map[string]struct {
 		before []place // batches of 2 that come first
 		at     place
 	}{
 		"from number 0":      {nil, place{0, 0}},
 		"nothing is known":   {[]place{{0, 100}}, place{0, 100}},
+		"numbers are large":  {[]place{{0, 1_500_000_000}}, place{0, 1_500_000_000}},
 		"goes on":            {[]place{{0, 0}}, place{0, 2}},
 		"a new epoch begins": {[]place{{0, 0}}, place{1, 0}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			p := &producer{}
-			for _, at := range steps.before {
-				if turn, _, _ := p.accept(at.epoch, at.next, 2); turn != nil {
-					p.land(turn, 0)
+		for _, onTheWay := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, the next on the way: %v", name, onTheWay), func(t *testing.T) {
+				p := &producer{}
+				for _, at := range c.before {
+					if turn, _, _ := p.accept(at.epoch, at.next, 2); turn != nil {
+						p.land(turn, 0)
+					}
 				}
-			}
-			refused := func(at place, n int32, want *kerr.Error) {
-				t.Helper()
-				if turn, repeat, refusal := p.accept(at.epoch, at.next, n); turn != nil || repeat || refusal != want {
-					t.Fatalf("%v: %v, want %v", at, refusal, want)
-				}
-			}
-			accepted := func(at place, n int32) *turn {
-				t.Helper()
-				turn, repeat, refusal := p.accept(at.epoch, at.next, n)
-				if turn == nil || repeat {
-					t.Fatalf("%v: repeat %v, %v", at, repeat, refusal)
-				}
-				return turn
-			}
-			a := steps.at
-			b, c := a.plus(2), a.plus(3)
-			for range 20 {
-				accepted(a, 2)
-				accepted(b, 1)
-				p.fail()
-				refused(c, 4, kerr.NotEnoughReplicasAfterAppend)
-				refused(b, 1, kerr.NotEnoughReplicasAfterAppend)
-			}
-			p.land(accepted(a, 2), 10)
-			refused(c, 4, kerr.NotEnoughReplicasAfterAppend) // until b has come
-			p.land(accepted(b, 1), 12)
-			p.land(accepted(c, 4), 13)
-			refused(c.plus(5), 1, kerr.OutOfOrderSequenceNumber) // nothing is owed any more
-			p.withdraw(accepted(c.plus(4), 1))
-			refused(c.plus(5), 1, kerr.OutOfOrderSequenceNumber)
-		})
+				testOwed(t, p, c.at, onTheWay)
+			})
+		}
 	}
+}
+
+func testOwed(t *testing.T, p *producer, first place, onTheWay bool) {
+	again := kerr.NotEnoughReplicas
+	refused := func(at place, n int32, want *kerr.Error) {
+		t.Helper()
+		if turn, repeat, refusal := p.accept(at.epoch, at.next, n); turn != nil || repeat || refusal != want {
+			t.Fatalf("%v: %v, want %v", at, refusal, want)
+		}
+	}
+	accepted := func(at place, n int32) *turn {
+		t.Helper()
+		turn, repeat, refusal := p.accept(at.epoch, at.next, n)
+		if turn == nil || repeat {
+			t.Fatalf("%v: repeat %v, %v", at, repeat, refusal)
+		}
+		return turn
+	}
+	second, third := first.plus(2), first.plus(3)
+	for range 20 {
+		accepted(first, 2)
+		if onTheWay {
+			accepted(second, 1)
+			p.fail()
+		} else {
+			p.fail()
+			refused(second, 1, again)
+		}
+		refused(third, 4, again)
+	}
+	p.land(accepted(first, 2), 10)
+	refused(third, 4, again) // until the second has come
+	p.land(accepted(second, 1), 12)
+	p.land(accepted(third, 4), 13)
+	end := third.plus(4)
+	refused(end.plus(1), 1, kerr.OutOfOrderSequenceNumber) // nothing is owed
+	p.withdraw(accepted(end, 1))
+	refused(end.plus(1), 1, kerr.OutOfOrderSequenceNumber)
+
+	accepted(end, 1)
+	p.fail()
+	refused(end.plus(1), 1, again)
+	refused(end.plus(2), 1, again)
+	refused(end.plus(1), 1, kerr.OutOfOrderSequenceNumber) // it has heard, and begins with another
+	accepted(place{end.epoch + 1, 0}, 1)
 }
 
 // Batches on the way: a copy shares the outcome; a failure takes all of them
