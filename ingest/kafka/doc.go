@@ -74,8 +74,8 @@
 //	a higher epoch, from number 0         appended
 //	a lower epoch                         INVALID_PRODUCER_EPOCH
 //
-// With one exception, for a gap that is not the producer's doing. When a batch was
-// not appended, those behind it that the server reads before the producer has
+// A gap that is not the producer's doing is another matter. When a batch was not
+// appended, those behind it that the server reads before the producer has
 // heard are not out of order, which makes librdkafka before 2.3 give up for ever,
 // and others begin a new sequence. They are answered NOT_ENOUGH_REPLICAS, so that
 // the producer sends them again, behind the one that failed.
@@ -89,9 +89,10 @@
 // So a batch that is not number 0 is answered NOT_ENOUGH_REPLICAS_AFTER_APPEND,
 // which is true of it: it may be in the log. UNKNOWN_PRODUCER_ID is never said.
 //
-// Told so, a producer begins again, over the same connection, with the oldest batch
-// that it has not given up. The sequence of one that was not known goes on there;
-// of one that was known it is then said whether that is in order.
+// Told so, a producer begins again with the oldest batch that it has not given up.
+// It has heard when a batch comes again over the connection on which it was
+// answered so. The sequence of a producer that was not known goes on there; of one
+// that was known it is then said whether that is in order.
 //
 // With acks=0 sequence numbers are passed over: who hears no answer sends nothing
 // again.

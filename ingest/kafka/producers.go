@@ -52,7 +52,7 @@ type producer struct {
 
 	taken    sequence // with all batches that were accepted
 	appended sequence // with all that were appended: the same unless some are on their way
-	told     told     // since the last that was accepted
+	told     told     // since the last that was accepted, or failed
 	owed     place    // what of the sequence lies between taken and this, the client was told to send again
 	onTheWay []*turn
 	recent   [remembered]turn // the last that were appended, oldest first; the zero turn: none
@@ -82,12 +82,12 @@ type sequence struct {
 	count int64 // records in a row before next that were appended
 }
 
-// told is the last batch that the client was told to send again. The connection is
-// held weakly: producers are remembered for longer.
+// told are the batches, one after the other, that the client was told to send
+// again. The connection is held weakly: producers are remembered for longer.
 type told struct {
-	place
-	over weak.Pointer[conn] // the connection over which it came
-	any  bool
+	oldest, last place
+	over         weak.Pointer[conn] // the connection over which they came
+	any          bool
 }
 
 // turn is a batch's place in its producer's sequence.
@@ -137,10 +137,7 @@ func (p *producer) accept(epoch int16, first, n int32) (t *turn, repeat bool, re
 		p.appended = *s
 	}
 	if again(refusal) {
-		p.told = told{at, weak.Make(p.owner), true}
-		if p.owed.before(at.plus(n)) {
-			p.owed = at.plus(n)
-		}
+		p.tell(at, n)
 	}
 	if refusal != nil {
 		return nil, false, refusal
@@ -160,11 +157,25 @@ func again(refusal *kerr.Error) bool {
 	return refusal == kerr.NotEnoughReplicas || refusal == kerr.NotEnoughReplicasAfterAppend
 }
 
-// anew reports whether the client was told to send again, and does: over the
-// connection on which it was told, it does not go on but begin with this batch. As
-// clients begin with the oldest that was not answered, none before it will come.
+// tell notes that the client is told to send a batch of n records again.
+func (p *producer) tell(at place, n int32) {
+	t, over := &p.told, weak.Make(p.owner)
+	if !t.any || t.over != over || !t.last.before(at) {
+		t.oldest = at
+	}
+	t.last, t.over, t.any = at, over, true
+	if p.owed.before(at.plus(n)) {
+		p.owed = at.plus(n)
+	}
+}
+
+// anew reports whether the client sends again what it was told to. It comes over
+// the connection on which it was told, so the client has heard all that it was
+// told before. As clients begin with the oldest batch that was not answered, none
+// before this one will come.
 func (p *producer) anew(at place) bool {
-	return p.told.any && p.told.over == weak.Make(p.owner) && !p.told.before(at)
+	t := &p.told
+	return t.any && t.over == weak.Make(p.owner) && !at.before(t.oldest) && !t.last.before(at)
 }
 
 // begins says why the sequence of a producer of which nothing is known does not
@@ -174,7 +185,7 @@ func (p *producer) anew(at place) bool {
 // to both. So the client is told to send it again.
 func (p *producer) begins(at place) *kerr.Error {
 	switch {
-	case p.told.any && at.epoch < p.told.epoch:
+	case p.told.any && at.epoch < p.told.last.epoch:
 		return kerr.InvalidProducerEpoch
 	case at.next == 0 || p.anew(at):
 		return nil
@@ -238,7 +249,7 @@ func (p *producer) fail() {
 	for _, t := range p.onTheWay {
 		t.state = failed
 	}
-	p.onTheWay, p.taken = nil, p.appended
+	p.onTheWay, p.taken, p.told = nil, p.appended, told{}
 }
 
 // identify makes the identity of an event that has none, from its record's

@@ -40,10 +40,10 @@ func TestSequences(t *testing.T) {
 		"five are remembered":          {{0, 0, 1, nil, 0, false}, {0, 1, 1, nil, 1, false}, {0, 2, 1, nil, 2, false}, {0, 3, 1, nil, 3, false}, {0, 4, 1, nil, 4, false}, {0, 0, 1, nil, 0, true}, {0, 5, 1, nil, 5, false}, {0, 1, 1, nil, 1, true}, {0, 0, 1, kerr.DuplicateSequenceNumber, 0, false}},
 		"begun before it was known":    {{0, 100, 2, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}, {0, 99, 1, kerr.OutOfOrderSequenceNumber, 0, false}},
 		"several on the way":           {{0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}},
-		"a later one comes first":      {{0, 102, 1, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}},
+		"a later one comes first":      {{0, 102, 1, again, 0, false}, {0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 100, 2, nil, 0, false}, {0, 102, 1, nil, 2, false}},
 		"the oldest is given up":       {{0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 103, 1, again, 0, false}, {0, 102, 1, nil, 0, false}, {0, 103, 1, nil, 1, false}},
 		"one by one, and given up":     {{0, 100, 2, again, 0, false}, {0, 102, 1, again, 0, false}, {0, 102, 1, nil, 0, false}},
-		"a later one, numbers wrap":    {{0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, nil, 0, false}, {0, 5, 1, nil, 7, false}},
+		"a later one, numbers wrap":    {{0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, again, 0, false}, {0, 5, 1, again, 0, false}, {0, math.MaxInt32 - 1, 7, nil, 0, false}, {0, 5, 1, nil, 7, false}},
 		"a later one, then the first":  {{0, 2, 1, again, 0, false}, {0, 0, 2, nil, 0, false}, {0, 2, 1, nil, 2, false}},
 		"given up when asked":          {{0, 100, 2, again, 0, false}, {1, 0, 2, nil, 0, false}, {0, 100, 2, kerr.InvalidProducerEpoch, 0, false}},
 		"a later epoch comes first":    {{1, 3, 1, again, 0, false}, {0, 100, 2, kerr.InvalidProducerEpoch, 0, false}, {1, 0, 3, nil, 0, false}, {1, 3, 1, nil, 3, false}},
@@ -144,6 +144,10 @@ func testOwed(t *testing.T, p *producer, first place, onTheWay bool) {
 	accepted(end, 1)
 	p.fail()
 	refused(end.plus(1), 1, again)
+	accepted(end, 1)
+	refused(end.plus(2), 1, again)
+	p.fail()
+	refused(end.plus(1), 1, again) // it has heard of the first failure only
 	refused(end.plus(2), 1, again)
 	refused(end.plus(1), 1, kerr.OutOfOrderSequenceNumber) // it has heard, and begins with another
 	accepted(place{end.epoch + 1, 0}, 1)
