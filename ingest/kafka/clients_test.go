@@ -31,22 +31,13 @@ func run(t testing.TB, input string, cmd *exec.Cmd) (stdout, stderr string, err 
 
 // publish runs a client that publishes n events, and checks that they are
 // stored, once each and in order.
-func publish(t *testing.T, m *machine, n int64, cmd *exec.Cmd) {
+func publish(t *testing.T, m *machine, n int, cmd *exec.Cmd) {
 	t.Helper()
-	var input strings.Builder
-	var want []string
-	for i := range n {
-		want = append(want, fmt.Sprintf("user-%d", i))
-		input.WriteString(eventOf(want[i]) + "\n")
-	}
-	stdout, stderr, err := run(t, input.String(), cmd)
-	if err != nil {
-		t.Fatalf("%v\n%s%s", err, stdout, stderr)
-	}
-	m.await(t, n) // with acks=0 the client has not waited
-	if got := m.users(t); !slices.Equal(got, want) {
-		t.Errorf("%d events stored, %d published: %.200v\n%s%s", len(got), n, got, stdout, stderr)
-	}
+	c := begin(t, cmd)
+	c.publish(n)
+	c.end()
+	m.await(t, int64(n)) // with acks=0 the client has not waited
+	c.stored(m)
 }
 
 func TestFranz(t *testing.T) {
@@ -98,11 +89,7 @@ func TestKcat(t *testing.T) {
 	} {
 		t.Run(settings, func(t *testing.T) {
 			m := boot(t, Options{})
-			args := []string{"-P", "-b", m.addr(), "-t", DefaultTopic}
-			for s := range strings.SplitSeq(settings, ",") {
-				args = append(args, "-X", s)
-			}
-			publish(t, m, 1000, kafkatest.Kcat(t, args...))
+			publish(t, m, 1000, kcat(t, m, strings.Split(settings, ",")...))
 			if got := m.server.metrics.EventsAcks0.Load(); (got > 0) != strings.Contains(settings, "acks=0") {
 				t.Errorf("%d events with acks=0", got)
 			}
@@ -122,7 +109,7 @@ func TestKcat(t *testing.T) {
 	})
 	t.Run("a refused event", func(t *testing.T) {
 		m := boot(t, Options{})
-		_, stderr, err := run(t, `{"user_id":"alice"}`+"\n", kafkatest.Kcat(t, "-P", "-b", m.addr(), "-t", DefaultTopic))
+		_, stderr, err := run(t, `{"user_id":"alice"}`+"\n", kcat(t, m))
 		if err == nil || !strings.Contains(stderr, "Delivery failed") {
 			t.Errorf("kcat says %v:\n%s", err, stderr)
 		}
@@ -134,11 +121,7 @@ func TestJava(t *testing.T) {
 	for _, settings := range []string{"compression.type=snappy", "compression.type=lz4,enable.idempotence=false", "compression.type=zstd,acks=1"} {
 		t.Run(settings, func(t *testing.T) {
 			m := boot(t, Options{})
-			args := []string{"--bootstrap-server", m.addr(), "--topic", DefaultTopic}
-			for s := range strings.SplitSeq(settings, ",") {
-				args = append(args, "--command-property", s)
-			}
-			publish(t, m, 1000, kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", args...))
+			publish(t, m, 1000, java(t, m, strings.Split(settings, ",")...))
 		})
 	}
 }
@@ -147,10 +130,8 @@ func TestJava(t *testing.T) {
 // with an answer on its way: every event is stored once, and in order.
 func TestClientsThroughRestarts(t *testing.T) {
 	for name, command := range map[string]func(*machine) *exec.Cmd{
-		"kcat": func(m *machine) *exec.Cmd { return idempotentKcat(t, m, "-X", "linger.ms=1") },
-		"Java": func(m *machine) *exec.Cmd {
-			return kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", m.addr(), "--topic", DefaultTopic, "--command-property", "linger.ms=1", "--message-send-max-retries", "2147483647")
-		},
+		"kcat": func(m *machine) *exec.Cmd { return kcat(t, m, "enable.idempotence=true", "linger.ms=1") },
+		"Java": func(m *machine) *exec.Cmd { return java(t, m, "linger.ms=1", "retries=2147483647") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := boot(t, Options{})
@@ -199,7 +180,7 @@ func TestKcatThroughFailures(t *testing.T) {
 						}
 						return nil
 					})
-					c := begin(t, idempotentKcat(t, m, "-X", "linger.ms=0", "-X", "batch.num.messages=3", "-X", "retry.backoff.ms=5"))
+					c := begin(t, kcat(t, m, "enable.idempotence=true", "linger.ms=0", "batch.num.messages=3", "retry.backoff.ms=5"))
 					c.publish(60)
 					c.end()
 					c.stored(m)
@@ -213,10 +194,8 @@ func TestKcatThroughFailures(t *testing.T) {
 // longer: it gives batches up, says so, and what it publishes later is stored.
 func TestClientsThatGiveUp(t *testing.T) {
 	for name, command := range map[string]func(*machine) *exec.Cmd{
-		"kcat": func(m *machine) *exec.Cmd { return idempotentKcat(t, m, "-X", "linger.ms=1", "-X", "retries=2") },
-		"Java": func(m *machine) *exec.Cmd {
-			return kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", "--bootstrap-server", m.addr(), "--topic", DefaultTopic, "--command-property", "linger.ms=1", "--message-send-max-retries", "2")
-		},
+		"kcat": func(m *machine) *exec.Cmd { return kcat(t, m, "enable.idempotence=true", "linger.ms=1", "retries=2") },
+		"Java": func(m *machine) *exec.Cmd { return java(t, m, "linger.ms=1", "retries=2") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -242,8 +221,8 @@ func TestClientsThatGiveUp(t *testing.T) {
 			})
 			_ = c.input.Close()
 			_ = c.cmd.Wait() // says that some were not published
-			next := 0
-			for _, user := range m.users(t) {
+			got, next := m.users(t), 0
+			for _, user := range got {
 				i := slices.Index(c.want[next:], user)
 				if i < 0 {
 					t.Fatalf("%s is stored twice, or behind %s", user, c.want[next-1])
@@ -251,17 +230,32 @@ func TestClientsThatGiveUp(t *testing.T) {
 				next += i + 1
 			}
 			lost := strings.Count(c.said.String(), "Delivery failed") // Java's says nothing without a logger
-			if stored := len(m.users(t)); name == "kcat" && (lost == 0 || stored+lost != len(c.want)) {
-				t.Errorf("%d stored, %d not published, of %d", stored, lost, len(c.want))
+			if name == "kcat" && (lost == 0 || len(got)+lost != len(c.want)) {
+				t.Errorf("%d stored, %d not published, of %d", len(got), lost, len(c.want))
 			}
 		})
 	}
 }
 
-// idempotentKcat does not give up when the server is away.
-func idempotentKcat(t testing.TB, m *machine, args ...string) *exec.Cmd {
+// kcat returns a command that publishes with kcat, which does not end because the
+// server is away.
+func kcat(t testing.TB, m *machine, settings ...string) *exec.Cmd {
 	t.Helper()
-	return kafkatest.Kcat(t, append([]string{"-E", "-P", "-b", m.addr(), "-t", DefaultTopic, "-X", "enable.idempotence=true"}, args...)...)
+	args := []string{"-E", "-P", "-b", m.addr(), "-t", DefaultTopic}
+	for _, s := range settings {
+		args = append(args, "-X", s)
+	}
+	return kafkatest.Kcat(t, args...)
+}
+
+// java returns a command that publishes with the console producer of Apache Kafka.
+func java(t testing.TB, m *machine, settings ...string) *exec.Cmd {
+	t.Helper()
+	args := []string{"--bootstrap-server", m.addr(), "--topic", DefaultTopic}
+	for _, s := range settings {
+		args = append(args, "--command-property", s)
+	}
+	return kafkatest.Tool(t, "org.apache.kafka.tools.ConsoleProducer", args...)
 }
 
 // client is a producer's program that reads events from its standard input.
@@ -304,7 +298,7 @@ func (c *client) publish(n int) {
 func (c *client) end() {
 	c.t.Helper()
 	if err := errors.Join(c.input.Close(), c.cmd.Wait()); err != nil {
-		c.t.Errorf("%v\n%s", err, c.said.String())
+		c.t.Fatalf("%v\n%s", err, c.said.String())
 	}
 }
 

@@ -114,8 +114,8 @@ func (c *conn) produce(ctx context.Context, h header, body []byte) error {
 	if err != nil {
 		return err
 	}
-	for i := range q.parts {
-		if q.acks != 0 { // else nobody hears that a batch is to be sent again
+	if q.acks != 0 { // else nobody hears that a batch is to be sent again
+		for i := range q.parts {
 			c.enter(ctx, &q.parts[i])
 		}
 	}

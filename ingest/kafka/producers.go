@@ -93,8 +93,7 @@ type told struct {
 // turn is a batch's place in its producer's sequence.
 type turn struct {
 	producer *producer
-	epoch    int16
-	first    int32
+	at       place
 	count    int32 // records
 	base     int64 // the offset of the first record, once appended
 	state    turnState
@@ -120,13 +119,13 @@ func (p *producer) accept(epoch int16, first, n int32) (t *turn, repeat bool, re
 		return nil, false, kerr.InvalidProducerEpoch
 	}
 	for i := range p.recent {
-		if t := &p.recent[i]; t.state == appended && t.epoch == epoch && t.first == first && t.count == n {
+		if t := &p.recent[i]; t.state == appended && t.at == at && t.count == n {
 			copied := *t // which stays when recent moves on
 			return &copied, true, nil
 		}
 	}
 	for _, t := range p.onTheWay {
-		if t.epoch == epoch && t.first == first && t.count == n {
+		if t.at == at && t.count == n {
 			return t, true, nil
 		}
 	}
@@ -143,7 +142,7 @@ func (p *producer) accept(epoch int16, first, n int32) (t *turn, repeat bool, re
 		return nil, false, refusal
 	}
 	p.told = told{}
-	t = &turn{producer: p, epoch: epoch, first: first, count: n}
+	t = &turn{producer: p, at: at, count: n}
 	p.taken = s.with(t)
 	if p.owed.before(p.taken.place) {
 		p.owed = p.taken.place
@@ -217,10 +216,10 @@ func (p *producer) follows(at place, n int32) *kerr.Error {
 // with returns the sequence with t at its end.
 func (s sequence) with(t *turn) sequence {
 	count := s.count
-	if !s.known || s.epoch != t.epoch {
+	if !s.known || s.epoch != t.at.epoch {
 		count = 0
 	}
-	return sequence{place: place{t.epoch, t.first}.plus(t.count), known: true, count: count + int64(t.count)}
+	return sequence{place: t.at.plus(t.count), known: true, count: count + int64(t.count)}
 }
 
 // land notes that t, the first on the way, was appended at base.
@@ -261,8 +260,8 @@ func (t *turn) identify(i int, milli int64) event.ID {
 	k := &t.producer.key
 	in := make([]byte, 0, 64)
 	in = binary.BigEndian.AppendUint64(in, uint64(k.id))
-	in = binary.BigEndian.AppendUint16(in, uint16(t.epoch))
-	in = binary.BigEndian.AppendUint32(in, uint32(after(t.first, int64(i))))
+	in = binary.BigEndian.AppendUint16(in, uint16(t.at.epoch))
+	in = binary.BigEndian.AppendUint32(in, uint32(t.at.plus(int32(i)).next))
 	in = append(in, k.principal...)
 	in = append(in, 0)
 	in = append(in, k.topic...)

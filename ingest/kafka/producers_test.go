@@ -228,11 +228,8 @@ func TestRetryAfterRestart(t *testing.T) {
 		numbered(9, 0, 2, eventOf("carol")),
 		numbered(9, 0, 3, eventOf("dave")),
 	}
-	for i, b := range batches[:2] {
-		if p := r.produce(b); p.ErrorCode != 0 {
-			t.Fatalf("batch %d: %s", i, deref(p.ErrorMessage))
-		}
-	}
+	r.produces(batches[0], "NONE", 0)
+	r.produces(batches[1], "NONE", 2)
 	m = m.restart(t, Options{})
 	// The first was answered, as far as the producer is concerned. The connection
 	// of the second was refused, that of the third was not.
@@ -267,11 +264,26 @@ func TestSequenceWithoutAnswers(t *testing.T) {
 	}
 }
 
+// stubborn returns a franz-go client of m that sends again at once, for ever.
+func stubborn(t testing.TB, m *machine, opts ...kgo.Opt) *kgo.Client {
+	t.Helper()
+	return franz(t, m, append(opts, kgo.RecordRetries(math.MaxInt32), kgo.RequestRetries(math.MaxInt32), kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }))...)
+}
+
+// produce publishes an event, and wants it to be acknowledged in time.
+func produce(t testing.TB, cl *kgo.Client, user string) {
+	cl.Produce(t.Context(), kgo.StringRecord(eventOf(user)), func(_ *kgo.Record, err error) {
+		if err != nil {
+			t.Errorf("%s: %v", user, err)
+		}
+	})
+}
+
 // A real producer through failed appends, cut connections and restarts: every
 // event is stored once and in order, although none has an identity of its own.
 func TestFranzThroughFaults(t *testing.T) {
 	m := boot(t, Options{})
-	cl := franz(t, m, kgo.RecordRetries(math.MaxInt32), kgo.RequestRetries(math.MaxInt32), kgo.MaxBufferedRecords(1000), kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }))
+	cl := stubborn(t, m, kgo.MaxBufferedRecords(1000))
 	const n = 6000
 	var want []string
 	for i := range n {
@@ -292,11 +304,7 @@ func TestFranzThroughFaults(t *testing.T) {
 		}
 		user := fmt.Sprintf("user-%d", i)
 		want = append(want, user)
-		cl.Produce(t.Context(), kgo.StringRecord(eventOf(user)), func(_ *kgo.Record, err error) {
-			if err != nil {
-				t.Errorf("event %d: %v", i, err)
-			}
-		})
+		produce(t, cl, user)
 	}
 	if err := cl.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -313,7 +321,7 @@ func TestFranzRequestsLost(t *testing.T) {
 		t.Run(fmt.Sprint(lost), func(t *testing.T) {
 			m := boot(t, Options{})
 			var losing atomic.Int32
-			cl := franz(t, m, kgo.RecordRetries(math.MaxInt32), kgo.RequestRetries(math.MaxInt32), kgo.RetryBackoffFn(func(int) time.Duration { return 5 * time.Millisecond }),
+			cl := stubborn(t, m,
 				kgo.ProducerBatchMaxBytes(1000), kgo.ProducerLinger(0), kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MetadataMinAge(10*time.Millisecond),
 				kgo.Dialer(func(ctx context.Context, network, host string) (net.Conn, error) {
 					nc, err := new(net.Dialer).DialContext(ctx, network, host)
@@ -325,11 +333,7 @@ func TestFranzRequestsLost(t *testing.T) {
 				for range n {
 					user := fmt.Sprintf("user-%d", len(want))
 					want = append(want, user)
-					cl.Produce(t.Context(), kgo.StringRecord(eventOf(user)), func(_ *kgo.Record, err error) {
-						if err != nil {
-							t.Errorf("%s: %v", user, err)
-						}
-					})
+					produce(t, cl, user)
 				}
 				if err := cl.Flush(t.Context()); err != nil {
 					t.Fatal(err)
@@ -375,9 +379,9 @@ func TestIdentify(t *testing.T) {
 		for epoch := range int16(3) {
 			p := &producer{key: key}
 			for i := range 50 {
-				x := &turn{producer: p, epoch: epoch, first: math.MaxInt32 - 20}
+				x := &turn{producer: p, at: place{epoch, math.MaxInt32 - 20}}
 				id := x.identify(i, someTime)
-				same := &turn{producer: p, epoch: epoch, first: after(x.first, int64(i))}
+				same := &turn{producer: p, at: x.at.plus(int32(i))}
 				if id != same.identify(0, someTime) {
 					t.Fatalf("%v: record %d has another identity in another batch", key, i)
 				}
